@@ -1,0 +1,1 @@
+"""From torch to a self-describing ONNX bundle (needs torch and onnx)."""

@@ -1,0 +1,69 @@
+"""Label spaces: which ids a data set uses, what they mean, how they are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from owseg.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSpace:
+    """The classes of a data set.
+
+    Attributes:
+        name: short name of the space.
+        names: class names; the position is the label id.
+        colors: RGB of each class, 0..255.
+        void_ids: label ids that count nowhere (besides 255).
+    """
+
+    name: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    void_ids: tuple[int, ...] = ()
+
+    def id_of(self, name: str) -> int:
+        """Return the label id of a class.
+
+        Raises:
+            UsageError: no class has this name.
+        """
+        if name not in self.names:
+            raise UsageError(
+                f"{self.name} has no class '{name}'; its classes are {', '.join(self.names)}"
+            )
+        return self.names.index(name)
+
+
+CAMVID11 = LabelSpace(
+    name="camvid11",
+    names=(
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    ),
+    colors=(
+        (112, 168, 214),
+        (128, 92, 84),
+        (205, 205, 190),
+        (110, 92, 128),
+        (196, 128, 170),
+        (92, 142, 76),
+        (226, 188, 64),
+        (120, 120, 172),
+        (64, 72, 196),
+        (206, 72, 72),
+        (54, 170, 178),
+    ),
+    void_ids=(11,),
+)
+"""The 11 classes of CamVid as distributed with the SegNet tutorial; id 11 is void."""

@@ -1,0 +1,109 @@
+"""The nouns that all parts share. Arrays are checked once, where they enter.
+
+Conventions, kept everywhere:
+
+- images are uint8 RGB, shape (H, W, 3), C-contiguous;
+- anomaly scores lie in [0, 1] and grow with anomaly;
+- label 255 in ground truth means "ignore"; id 255 in an open-set mask means "unknown";
+- cluster id 0 means "not unknown".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from owseg.errors import ImageError
+
+UInt8Array = npt.NDArray[np.uint8]
+UInt16Array = npt.NDArray[np.uint16]
+FloatArray = npt.NDArray[np.float32]
+
+IGNORE_ID = 255
+"""Ground-truth label of pixels that count nowhere."""
+
+UNKNOWN_ID = 255
+"""Id of an unknown pixel in an open-set mask (uint8)."""
+
+NO_CLUSTER = 0
+"""Cluster id of pixels that are not unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One camera image on its way through the system.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB, C-contiguous.
+        stamp_ns: acquisition time in nanoseconds since the epoch.
+        frame_id: the optical frame of the camera, copied to every output.
+        index: running number within the source, from 0.
+
+    Raises:
+        ImageError: the image has another shape or dtype.
+    """
+
+    image: UInt8Array
+    stamp_ns: int = 0
+    frame_id: str = ""
+    index: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the array once, at the boundary."""
+        shape, dtype = self.image.shape, self.image.dtype
+        if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
+            raise ImageError(f"expected an (H, W, 3) uint8 RGB image, got {shape} {dtype}")
+
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+        return int(self.image.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+        return int(self.image.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassInfo:
+    """A class that the system can name.
+
+    Attributes:
+        id: value in the known map, 0..254.
+        name: lower-case name, unique within a model.
+        color: RGB, each 0..255.
+    """
+
+    id: int
+    name: str
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What the pipeline says about one frame, at the resolution of the frame.
+
+    Attributes:
+        frame: the frame it was computed from.
+        known: (H, W) uint8, best known class of each pixel, whatever the anomaly score.
+        anomaly: (H, W) float32 in [0, 1], calibrated anomaly score.
+        open_set: (H, W) uint8, `known`, or 255 where the pixel is called unknown.
+        clusters: (H, W) uint16, 0 = not unknown, 1.. = unknown object.
+        timings_ms: milliseconds by stage ("inference", "grouping", ...).
+    """
+
+    frame: Frame
+    known: UInt8Array
+    anomaly: FloatArray
+    open_set: UInt8Array
+    clusters: UInt16Array
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def num_clusters(self) -> int:
+        """Number of unknown objects in the frame."""
+        return int(self.clusters.max(initial=0))

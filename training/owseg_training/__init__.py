@@ -1,0 +1,1 @@
+"""Training of open-world segmentation networks (needs torch)."""
