@@ -1,0 +1,198 @@
+"""Configuration: frozen, keyword-only, one class per component; a recipe returns a `Recipe`.
+
+Everything that decides the outcome of a run is in here and travels with the
+checkpoint, so that a checkpoint alone can be resumed, evaluated and exported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_type_hints
+
+from owseg.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is trained on.
+
+    Attributes:
+        dataset: name of a reader in `owseg_training.data.READERS`.
+        split: split of the data set to train on.
+        truth_map: built-in name or file that says which classes are held out.
+        scenes: share of training images drawn from the procedural scene generator, 0..1.
+        scene_worlds: number of worlds that these images come from.
+        cache: keep decoded images in memory.
+    """
+
+    dataset: str = "camvid"
+    split: str = "train"
+    truth_map: str = "camvid_a"
+    scenes: float = 0.0
+    scene_worlds: int = 100
+    cache: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Random changes of each training image.
+
+    Attributes:
+        crop: (height, width) of the training crop in pixels.
+        scale: smallest and largest random scale.
+        flip: probability of a horizontal flip.
+        jitter: strength of brightness, contrast, gamma and saturation changes, 0..1.
+        hue: largest hue shift as a share of the colour circle, 0..0.5.
+        copy_paste: probability that the rare classes of another image are copied in.
+        paste: probability that strange objects are pasted into an image as known unknowns.
+        paste_max: largest number of objects pasted.
+    """
+
+    crop: tuple[int, int] = (288, 384)
+    scale: tuple[float, float] = (0.6, 1.8)
+    flip: float = 0.5
+    jitter: float = 0.35
+    hue: float = 0.03
+    copy_paste: float = 0.5
+    paste: float = 0.0
+    paste_max: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """The network.
+
+    Attributes:
+        backbone: name in `owseg_training.models.BACKBONES`.
+        width: channels of the stem (networks that have a choice).
+        head: "metric" compares with fixed prototypes, "softmax" has plain logits.
+        prototype_scale: T of the fixed prototypes T * e_k.
+        direction: whether a boundary-to-pixel direction branch is trained beside.
+        size: (height, width) of the network's input at export, pixels.
+    """
+
+    backbone: str = "ddrnet"
+    width: int = 32
+    head: Literal["metric", "softmax"] = "metric"
+    prototype_scale: float = 3.0
+    direction: bool = True
+    size: tuple[int, int] = (360, 480)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the loss terms.
+
+    Attributes:
+        variance: weight of the variance loss (0.01 in the DMLNet paper).
+        class_balance: exponent b of the class weights frequency^-b, 0 = none.
+        outlier: weight of the pull of pasted strange pixels to the centre of the prototypes.
+        direction: weight of the direction loss; its gradient stays in its own branch.
+    """
+
+    variance: float = 0.01
+    class_balance: float = 0.25
+    outlier: float = 0.0
+    direction: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimiser, schedule and averaging.
+
+    Attributes:
+        optimizer: "adamw" or "sgd" (momentum 0.9).
+        lr: peak learning rate.
+        weight_decay: decoupled for AdamW.
+        schedule: "poly" (power 0.9) or "cosine", after `warmup` steps.
+        warmup: steps of linear warm-up.
+        clip: largest gradient norm.
+        ema: decay of the weight average, 0 = none.
+    """
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1.5e-3
+    weight_decay: float = 0.05
+    schedule: Literal["poly", "cosine"] = "poly"
+    warmup: int = 150
+    clip: float = 5.0
+    ema: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """The loop.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: images per step.
+        amp: mixed precision: bfloat16 where the device has it.
+        workers: loader processes.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    steps: int = 4200
+    batch: int = 8
+    amp: bool = True
+    workers: int = 1
+    checkpoint_every: int = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """The anomaly score that the exported graph computes by default.
+
+    Attributes:
+        method: name in `owseg_training.scorers.SCORERS`.
+        form: "constant" scales fitted on training data, or the "paper"'s per-image form.
+        scale_quantile: quantile of the score on training pixels that fixes the constant scale.
+    """
+
+    method: str = "eds"
+    form: Literal["constant", "paper"] = "constant"
+    scale_quantile: float = 0.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a run."""
+
+    name: str
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON types."""
+        return dataclasses.asdict(self)
+
+
+def recipe_from_dict(raw: dict[str, Any]) -> Recipe:
+    """Rebuild a recipe from `Recipe.to_dict`.
+
+    Raises:
+        UsageError: a field is unknown to this version.
+    """
+    recipe = _build(Recipe, raw)
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def _build(cls: type, raw: dict[str, Any]) -> object:
+    hints = get_type_hints(cls)
+    unknown = set(raw) - set(hints)
+    if unknown:
+        raise UsageError(f"the checkpoint's {cls.__name__} has unknown fields: {sorted(unknown)}")
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if dataclasses.is_dataclass(hints[key]) and isinstance(hints[key], type):
+            values[key] = _build(hints[key], value)
+        else:
+            values[key] = tuple(value) if isinstance(value, list) else value
+    return cls(**values)

@@ -1,0 +1,185 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from owseg.datasets import load_truth_map, open_dataset
+from owseg.errors import OutputError, UsageError
+from owseg_training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from owseg_training.config import Recipe
+from owseg_training.curves import plot_curves
+from owseg_training.data.stream import Batch, TrainingStream, collate, init_worker
+from owseg_training.ema import WeightAverage
+from owseg_training.losses import LossTerms, total_loss
+from owseg_training.models import build_network
+from owseg_training.optim import build_optimizer, learning_rate
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def train(recipe: Recipe, root: Path, out: Path, *, resume: bool = False) -> Path:
+    """Run a recipe.
+
+    Args:
+        recipe: what to run.
+        root: folder of the data set.
+        out: folder for checkpoint.pt and curves.png; made if missing.
+        resume: continue from the checkpoint in `out`, which must be of the same recipe.
+
+    Returns:
+        The path of the final checkpoint.
+
+    Raises:
+        DatasetError: the data set cannot be used.
+        UsageError: the checkpoint to resume belongs to another recipe.
+        OutputError: `out` cannot be written.
+    """
+    keep_freed_memory()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot create the folder {out}: {error.strerror}") from error
+    run = _Run(recipe, root)
+    if resume:
+        run.restore(load_checkpoint(out / CHECKPOINT))
+    path = out / CHECKPOINT
+    for step in run.steps():
+        if (step + 1) % recipe.loop.checkpoint_every == 0 or step + 1 == recipe.loop.steps:
+            save_checkpoint(run.state(), path)
+    plot_curves(run.history, out / "curves.png", title=recipe.name)
+    return path
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries that draw from the global generator
+    torch.manual_seed(seed)
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory instead of handing it back to the system.
+
+    A training step on a CPU frees and asks again for hundreds of megabytes;
+    without this the page faults take a third of the step.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(top_pad, 256 * 2**20)
+
+
+class _Run:
+    """Network, optimiser, average and data of one run."""
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        seed_everything(recipe.seed)
+        self.recipe = recipe
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        truth_map = load_truth_map(recipe.data.truth_map)
+        self.class_names = truth_map.known_names
+        network = build_network(recipe.network, len(self.class_names))
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = WeightAverage(self.network, recipe.optim.ema)
+        self.optimizer = build_optimizer(self.network, recipe.optim)
+        reader = open_dataset(recipe.data.dataset, root, recipe.data.split)
+        self.stream = TrainingStream(reader, truth_map, recipe, self.network.stride)
+        self.class_weights = self._class_weights()
+        self.step = 0
+        self.history: dict[str, list[float]] = defaultdict(list)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue where a checkpoint of the same recipe stopped."""
+        if checkpoint.recipe != self.recipe:
+            raise UsageError(
+                "the checkpoint to resume was made by another recipe or seed; "
+                "start in an empty folder, or resume with the options of the first run"
+            )
+        self.network.load_state_dict(checkpoint.network)
+        self.average.network.load_state_dict(checkpoint.average)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.step = checkpoint.step
+        self.history = defaultdict(list, checkpoint.history)
+
+    def state(self) -> Checkpoint:
+        """Return everything that is needed to continue."""
+        return Checkpoint(
+            recipe=self.recipe,
+            class_names=self.class_names,
+            step=self.step,
+            network=self.network.state_dict(),
+            average=self.average.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            history=dict(self.history),
+        )
+
+    def steps(self) -> Iterator[int]:
+        """Do the remaining steps, yielding the number of each when it is done."""
+        total = self.recipe.loop.steps
+        with tqdm(total=total, initial=self.step, desc=self.recipe.name, unit="step") as bar:
+            for batch in itertools.islice(self._batches(), total - self.step):
+                terms = self._step(batch)
+                self._log(terms, bar)
+                self.step += 1
+                yield self.step - 1
+
+    def _batches(self) -> Iterator[Batch]:
+        loop = self.recipe.loop
+        remaining = Subset(self.stream, range(self.step * loop.batch, len(self.stream)))
+        loader = DataLoader(
+            remaining,
+            batch_size=loop.batch,
+            num_workers=loop.workers,
+            collate_fn=collate,
+            worker_init_fn=init_worker,
+            pin_memory=self.device.type == "cuda",
+        )
+        for batch in loader:
+            yield Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
+
+    def _step(self, batch: Batch) -> LossTerms:
+        recipe, rate = self.recipe, learning_rate(self.step, self.recipe.loop.steps, self.recipe.optim)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.loop.amp):
+            output = self.network(images)
+        terms = total_loss(output, batch, recipe, self.network.prototypes, self.class_weights)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.optim.clip)
+        self.optimizer.step()
+        self.average.update(self.network, self.step)
+        return terms
+
+    def _log(self, terms: LossTerms, bar: tqdm[None]) -> None:
+        if self.step % 10 == 0:
+            for name, value in terms._asdict().items():
+                self.history[name].append(float(value.detach()))
+            bar.set_postfix(loss=f"{self.history['total'][-1]:.3f}")
+        bar.update()
+
+    def _class_weights(self) -> Tensor | None:
+        exponent = self.recipe.loss.class_balance
+        if not exponent:
+            return None
+        frequency = torch.from_numpy(self.stream.frequencies).clamp_min(1e-4)
+        weights = frequency.pow(-exponent)
+        return (weights / (weights * frequency).sum()).to(self.device)

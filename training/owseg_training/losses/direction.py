@@ -1,0 +1,28 @@
+"""Loss of the boundary-to-pixel direction field.
+
+Source: Wan et al., "Super-BPD", CVPR 2020, Eq. 2; GOSS, Section 4.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def direction_loss(predicted_B2HW: Tensor, target_B2HW: Tensor, weight_BHW: Tensor) -> Tensor:
+    """Weighted squared error plus squared angle between unit direction fields.
+
+    Args:
+        predicted_B2HW: direction, row then column, any length.
+        target_B2HW: unit direction; anything where the weight is 0.
+        weight_BHW: weight of each pixel, >= 0 (1/sqrt(segment area); 0 = void).
+
+    Returns:
+        The weighted mean; 0 when all weights are 0.
+    """
+    unit = F.normalize(predicted_B2HW.float(), dim=1, eps=1e-6)
+    error = (unit - target_B2HW).square().sum(dim=1)
+    cosine = (unit * target_B2HW).sum(dim=1).clamp(-1 + 1e-4, 1 - 1e-4)
+    loss = error + torch.acos(cosine).square()
+    return (loss * weight_BHW).sum() / weight_BHW.sum().clamp_min(1e-6)

@@ -1,0 +1,32 @@
+"""Pull known unknowns to the centre of the prototypes.
+
+The distance sum (DMLNet, Eq. 7) is smallest at the mean of the prototypes.
+Pixels of pasted strange objects are drawn there, at equal distance to all
+classes, which also maximises the entropy of the softmax over distances (the
+aim of Eq. 29 in "Detecting and Learning the Unknown in Semantic Segmentation").
+For plain logits the same is said with the cross entropy to the uniform
+distribution.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def outlier_loss(centre_distance_BHW: Tensor, outlier_BHW: Tensor) -> Tensor:
+    """Mean squared distance of the outlier pixels to the centre of the prototypes.
+
+    Args:
+        centre_distance_BHW: ||f - c||^2, float32.
+        outlier_BHW: bool, pixels of strange objects.
+
+    Returns:
+        A scalar; 0 when there is no outlier pixel.
+    """
+    return (centre_distance_BHW * outlier_BHW).sum() / outlier_BHW.sum().clamp_min(1)
+
+
+def uniformity_loss(logits_BNHW: Tensor, outlier_BHW: Tensor) -> Tensor:
+    """Cross entropy of the softmax to the uniform distribution on the outlier pixels."""
+    per_pixel = -logits_BNHW.float().log_softmax(dim=1).mean(dim=1)
+    return (per_pixel * outlier_BHW).sum() / outlier_BHW.sum().clamp_min(1)

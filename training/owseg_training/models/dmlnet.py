@@ -1,0 +1,81 @@
+"""DMLNet: a backbone whose per-pixel embedding is compared with fixed prototypes.
+
+Source: Cen et al., "Deep Metric Learning for Open World Semantic Segmentation", ICCV 2021.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from owseg_training.config import NetworkConfig
+from owseg_training.models.backbones import build_backbone
+from owseg_training.models.layers import conv_bn_relu
+
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class NetworkOutput(NamedTuple):
+    """What the network computes at its output stride.
+
+    Attributes:
+        embedding: (B, N, h, w) metric embedding f, or the logits of a softmax head.
+        direction: (B, 2, h, w) boundary-to-pixel direction, row then column; not normalised.
+    """
+
+    embedding: Tensor
+    direction: Tensor
+
+
+class DMLNet(nn.Module):
+    """Backbone, embedding head and direction branch.
+
+    The direction branch sees the features detached: it never changes what
+    the embedding learns (the "separate" training strategy of the GOSS paper).
+
+    Args:
+        config: the network configuration.
+        num_classes: N, number of known classes, also the length of the embedding.
+    """
+
+    prototypes: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: NetworkConfig, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = build_backbone(config)
+        channels = int(self.backbone.out_channels)  # type: ignore[arg-type]
+        self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
+        self.embed = nn.Conv2d(channels, num_classes, 1)
+        self.direction = nn.Sequential(conv_bn_relu(channels, 32), nn.Conv2d(32, 2, 1))
+        prototypes = fixed_prototypes(num_classes, config.prototype_scale)
+        self.register_buffer("prototypes", prototypes)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(STD)[:, None, None])
+
+    def forward(self, x_B3HW: Tensor) -> NetworkOutput:
+        """Map an RGB image (B, 3, H, W) in 0..1 to embedding and direction at the stride."""
+        features = self.backbone((x_B3HW - self.mean) / self.std)
+        return NetworkOutput(self.embed(features), self.direction(features.detach()))
+
+
+def fixed_prototypes(num_classes: int, scale: float) -> Tensor:
+    """Return the prototypes T * e_k as an (N, N) float32 matrix (DMLNet, Section 4.2)."""
+    return scale * torch.eye(num_classes)
+
+
+def build_network(config: NetworkConfig, num_classes: int) -> DMLNet:
+    """Build the network of a recipe with freshly initialised weights."""
+    network = DMLNet(config, num_classes)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    nn.init.normal_(network.embed.weight, std=0.01)
+    return network

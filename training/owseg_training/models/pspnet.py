@@ -1,0 +1,101 @@
+"""PSPNet on a dilated ResNet-50, output stride 8: the network of the DMLNet paper.
+
+Parameter names of the ResNet equal torchvision's, so that its ImageNet
+weights can be loaded with `load_imagenet`.
+
+Source: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017; He et al. 2016.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from owseg.errors import MissingDependencyError
+from owseg_training.models.fast_scnn import PyramidPooling
+from owseg_training.models.layers import conv_bn_relu
+
+
+class ResNetBottleneck(nn.Module):
+    """The bottleneck of ResNet-50 with an expansion of 4."""
+
+    def __init__(self, cin: int, mid: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        cout = 4 * mid
+        self.conv1 = nn.Conv2d(cin, mid, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(mid)
+        self.conv2 = nn.Conv2d(mid, mid, 3, stride, dilation, dilation=dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(mid)
+        self.conv3 = nn.Conv2d(mid, cout, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(cout)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or cin != cout:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, cin, H, W) to (B, 4 * mid, H/stride, W/stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        return F.relu(self.bn3(self.conv3(y)) + shortcut)
+
+
+class ResNet50(nn.Module):
+    """ResNet-50 whose last two stages are dilated by 2 and 4 instead of strided."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = self._stage(64, 64, 3, 1, 1)
+        self.layer2 = self._stage(256, 128, 4, 2, 1)
+        self.layer3 = self._stage(512, 256, 6, 1, 2)
+        self.layer4 = self._stage(1024, 512, 3, 1, 4)
+
+    @staticmethod
+    def _stage(cin: int, mid: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
+        first = ResNetBottleneck(cin, mid, stride, max(1, dilation // 2))
+        rest = [ResNetBottleneck(4 * mid, mid, 1, dilation) for _ in range(blocks - 1)]
+        return nn.Sequential(first, *rest)
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to (B, 2048, H/8, W/8)."""
+        x = F.relu(self.bn1(self.conv1(x_B3HW)))
+        x = F.max_pool2d(x, 3, 2, 1)
+        out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return out
+
+    def load_imagenet(self) -> None:
+        """Load torchvision's ImageNet weights.
+
+        Raises:
+            MissingDependencyError: torchvision is not installed.
+        """
+        try:
+            from torchvision.models import ResNet50_Weights  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise MissingDependencyError(
+                "ImageNet weights need torchvision: pip install torchvision"
+            ) from error
+        state = ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True)
+        self.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc.")})
+
+
+class PSPNet(nn.Module):
+    """Dilated ResNet-50, pyramid pooling, 512 channels at stride 8."""
+
+    stride = 8
+    out_channels = 512
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resnet = ResNet50()
+        self.pyramid = PyramidPooling(2048, 512)
+        self.fuse = conv_bn_relu(512, 512)
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        """Map a normalised image (B, 3, H, W) to features (B, 512, H/8, W/8)."""
+        out: Tensor = self.fuse(self.pyramid(self.resnet(x_B3HW)))
+        return out

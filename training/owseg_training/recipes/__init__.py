@@ -1,0 +1,36 @@
+"""Recipes by name. A recipe is a function that returns the whole configuration of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from owseg.errors import UsageError
+from owseg_training.config import Recipe
+from owseg_training.recipes.camvid import (
+    camvid_fast_scnn,
+    camvid_open,
+    camvid_pspnet50,
+    camvid_small,
+    camvid_softmax,
+    camvid_tiny,
+)
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "camvid_small": camvid_small,
+    "camvid_softmax": camvid_softmax,
+    "camvid_open": camvid_open,
+    "camvid_fast_scnn": camvid_fast_scnn,
+    "camvid_pspnet50": camvid_pspnet50,
+    "camvid_tiny": camvid_tiny,
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """Return the recipe of a name.
+
+    Raises:
+        UsageError: no recipe has this name.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"no recipe '{name}'; there are {', '.join(RECIPES)}")
+    return RECIPES[name]()

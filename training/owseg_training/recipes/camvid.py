@@ -1,0 +1,78 @@
+"""Recipes for CamVid, 11 classes, with open-set split A (car held out) as the default."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from owseg_training.config import (
+    AugmentConfig,
+    DataConfig,
+    LoopConfig,
+    LossConfig,
+    NetworkConfig,
+    OptimConfig,
+    Recipe,
+    ScoreConfig,
+)
+
+
+def camvid_small() -> Recipe:
+    """DMLNet as in the paper (DCE + 0.01 VL) on a small real-time network, from scratch."""
+    return Recipe(name="camvid_small")
+
+
+def camvid_softmax() -> Recipe:
+    """The closed-set baseline: the same network and schedule with plain softmax."""
+    base = camvid_small()
+    return replace(
+        base,
+        name="camvid_softmax",
+        network=replace(base.network, head="softmax"),
+        score=ScoreConfig(method="msp"),
+    )
+
+
+def camvid_open() -> Recipe:
+    """The shipped model: DMLNet on real and procedural streets, with pasted strange objects."""
+    base = camvid_small()
+    return replace(
+        base,
+        name="camvid_open",
+        data=replace(base.data, scenes=0.3),
+        augment=replace(base.augment, paste=0.5),
+        loss=replace(base.loss, outlier=0.05),
+    )
+
+
+def camvid_fast_scnn() -> Recipe:
+    """DMLNet on Fast-SCNN (1.1 M parameters, stride 8) for the smallest machines."""
+    base = camvid_small()
+    return replace(
+        base, name="camvid_fast_scnn", network=replace(base.network, backbone="fast_scnn")
+    )
+
+
+def camvid_pspnet50() -> Recipe:
+    """DMLNet on PSPNet ResNet-50 with the paper's optimiser; for a GPU."""
+    return Recipe(
+        name="camvid_pspnet50",
+        augment=AugmentConfig(crop=(360, 480), scale=(0.5, 2.0)),
+        network=NetworkConfig(backbone="pspnet50"),
+        optim=OptimConfig(
+            optimizer="sgd", lr=0.02, weight_decay=1e-4, schedule="poly", warmup=500
+        ),
+        loop=LoopConfig(steps=30000, workers=8),
+    )
+
+
+def camvid_tiny() -> Recipe:
+    """A few steps on small crops, to try the machinery in a minute; no useful model."""
+    return Recipe(
+        name="camvid_tiny",
+        data=DataConfig(cache=False),
+        augment=AugmentConfig(crop=(96, 128)),
+        network=NetworkConfig(backbone="fast_scnn", size=(96, 128)),
+        loss=LossConfig(),
+        optim=OptimConfig(warmup=5),
+        loop=LoopConfig(steps=30, batch=2, workers=0, checkpoint_every=10),
+    )
