@@ -1,0 +1,143 @@
+"""Constants of the anomaly score and thresholds of the operating points, fitted on data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from owseg.datasets import DatasetReader, Sample, Truth, TruthMap
+from owseg.manifest import OperatingPoint
+from owseg.metrics import PixelAnomalyMetric
+from owseg.types import UInt8Array
+from owseg_export.trained import TrainedNetwork
+from owseg_training.config import ScoreConfig
+from owseg_training.scorers import (
+    SCORERS,
+    CalibratedScore,
+    Calibration,
+    Evidence,
+    fit_calibration,
+    get_scorer,
+)
+
+PIXELS_PER_IMAGE = 2000
+
+
+def frames(
+    reader: DatasetReader, truth_map: TruthMap, names: Sequence[str], size: tuple[int, int]
+) -> Iterator[tuple[UInt8Array, Truth]]:
+    """Yield each image at the network's size with its truth at the same size."""
+    for sample in tqdm(list(reader), desc=f"{reader.name} {reader.split}", unit="image"):
+        yield load_resized(sample, truth_map, names, size)
+
+
+def load_resized(
+    sample: Sample, truth_map: TruthMap, names: Sequence[str], size: tuple[int, int]
+) -> tuple[UInt8Array, Truth]:
+    """Load a sample at (height, width): the image by area or bilinear, labels by nearest."""
+    image, labels = sample.load()
+    if image.shape[:2] != size:
+        target = (size[1], size[0])
+        shrink = image.shape[0] > size[0]
+        method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+        image = cv2.resize(image, target, interpolation=method).astype(np.uint8)
+        labels = cv2.resize(labels, target, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
+    return image, truth_map.apply(labels, names)
+
+
+def needed_scores(method: str) -> tuple[str, ...]:
+    """Return the raw scores that a method is built from."""
+    return ("eds", "mmsp") if method == "mixture" else (method,)
+
+
+def fit_constants(
+    trained: TrainedNetwork,
+    data: Iterator[tuple[UInt8Array, Truth]],
+    config: ScoreConfig,
+    methods: Sequence[str],
+) -> dict[str, Calibration]:
+    """Fit the constants of raw scores on the known-class pixels of a data set.
+
+    Args:
+        trained: the network.
+        data: images with truth, at the network's size.
+        config: the quantile.
+        methods: names in `SCORERS`.
+    """
+    rng = np.random.default_rng(0)
+    values: dict[str, list[Tensor]] = {method: [] for method in methods}
+    for image, truth in data:
+        evidence = trained.evidence(torch.from_numpy(image[None]))
+        known = np.flatnonzero(truth.valid & ~truth.anomaly)
+        if not known.size:
+            continue
+        chosen = torch.from_numpy(rng.choice(known, min(PIXELS_PER_IMAGE, known.size), False))
+        for method in methods:
+            values[method].append(get_scorer(method)(evidence).flatten()[chosen])
+    return {
+        method: fit_calibration(
+            torch.cat(values[method]), config.scale_quantile, _ceiling(method, trained)
+        )
+        for method in methods
+    }
+
+
+def _ceiling(method: str, trained: TrainedNetwork) -> float | None:
+    """Raw score of the most anomalous point where theory knows it."""
+    count = len(trained.checkpoint.class_names)
+    if method in ("msp", "mmsp"):
+        return 1.0 - 1.0 / count
+    if method == "entropy":
+        return 1.0
+    if method == "eds":
+        centre = trained.network.prototypes.mean(dim=0)[None, :, None, None]
+        distances = (trained.network.prototypes - centre[0, :, 0, 0]).square().sum(dim=1)
+        return -float(distances.sum())
+    return None
+
+
+def build_score(config: ScoreConfig, constants: dict[str, Calibration]) -> CalibratedScore:
+    """Return the score module of a configuration."""
+    return CalibratedScore(config.method, config.form, constants)
+
+
+def operating_points(metric: PixelAnomalyMetric, fitted_on: str) -> tuple[OperatingPoint, ...]:
+    """Return the named thresholds that the accumulated scores allow."""
+    thresholds = {
+        "fpr_1": metric.threshold_at_fpr(0.01),
+        "fpr_5": metric.threshold_at_fpr(0.05),
+        "tpr_95": metric.threshold_at_tpr(0.95),
+        "best_f1": metric.threshold_at_best_f1(),
+    }
+    return tuple(
+        OperatingPoint(name=name, threshold=float(np.clip(value, 0, 1)), fitted_on=fitted_on)
+        for name, value in thresholds.items()
+        if value is not None
+    )
+
+
+def accumulate(
+    trained: TrainedNetwork, score: CalibratedScore, data: Iterator[tuple[UInt8Array, Truth]]
+) -> PixelAnomalyMetric:
+    """Run the calibrated score over labelled images."""
+    metric = PixelAnomalyMetric()
+    for image, truth in data:
+        evidence = trained.evidence(torch.from_numpy(image[None]))
+        metric.update(score(evidence)[0].numpy(), truth.anomaly, truth.valid)
+    return metric
+
+
+def available_scores(trained: TrainedNetwork) -> tuple[str, ...]:
+    """Return the raw scores that a network's head supports."""
+    metric_only = ("mmsp", "eds")
+    return tuple(name for name in SCORERS if trained.metric or name not in metric_only)
+
+
+def evidence_of(trained: TrainedNetwork, image: UInt8Array) -> Evidence:
+    """Return the evidence of one (H, W, 3) uint8 image."""
+    return trained.evidence(torch.from_numpy(image[None]))

@@ -1,0 +1,241 @@
+"""From a checkpoint to a checked bundle."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from owseg import __version__
+from owseg.bundle import load_bundle
+from owseg.datasets import DatasetReader, Truth, TruthMap, load_truth_map, open_dataset
+from owseg.datasets.label_spaces import LabelSpace
+from owseg.engines import OnnxRuntimeEngine
+from owseg.errors import OutputError, UsageError
+from owseg.manifest import Manifest, OperatingPoint
+from owseg.types import ClassInfo, UInt8Array
+from owseg_export.calibrate import (
+    accumulate,
+    build_score,
+    fit_constants,
+    frames,
+    load_resized,
+    needed_scores,
+    operating_points,
+)
+from owseg_export.graph import OpenWorldGraph
+from owseg_export.parity import ParityLimits, check_parity
+from owseg_export.to_onnx import export_onnx
+from owseg_export.trained import TrainedNetwork, load_trained
+from owseg_training.config import ScoreConfig
+from owseg_training.models.dmlnet import MEAN, STD
+from owseg_training.scorers import METRIC_ONLY, CalibratedScore
+
+SLOTS = 32
+
+LICENSES = {
+    "camvid": "CamVid as distributed with the SegNet tutorial: CC BY-NC 4.0, non-commercial use",
+    "scenes": "procedural scenes of this project: Apache-2.0",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What to export.
+
+    Attributes:
+        root: folder of the data set that the constants and thresholds are fitted on.
+        out: the bundle to write.
+        score: method and form; None = as in the recipe.
+        size: (height, width) of the input; None = as in the recipe.
+        default_point: operating point that is used unless another is chosen.
+        parity_frames: frames for the parity gate.
+        limits: limits of the parity gate.
+        max_images: fit on so many images only; None = all.
+    """
+
+    root: Path
+    out: Path
+    score: ScoreConfig | None = None
+    size: tuple[int, int] | None = None
+    default_point: str = "fpr_1"
+    parity_frames: int = 8
+    limits: ParityLimits = ParityLimits()
+    max_images: int | None = None
+
+
+class _Limited:
+    """The first images of a reader, evenly spread."""
+
+    def __init__(self, reader: DatasetReader, count: int | None) -> None:
+        samples = list(reader)
+        step = 1 if count is None else max(1, len(samples) // count)
+        self.samples = samples[::step][:count]
+        self.name, self.split = reader.name, reader.split
+        self.label_space: LabelSpace = reader.label_space
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Any:
+        return iter(self.samples)
+
+
+def export_bundle(checkpoint: Path, options: ExportOptions) -> Manifest:
+    """Fit the score, export the graph, pass the parity gate, write the bundle.
+
+    Returns:
+        The manifest of the bundle.
+
+    Raises:
+        InputError: the checkpoint or data set cannot be read.
+        BundleError: the exported graph differs from torch; nothing is written.
+        OutputError: the bundle cannot be written.
+    """
+    trained = load_trained(checkpoint)
+    recipe = trained.checkpoint.recipe
+    config = options.score or recipe.score
+    if config.method in METRIC_ONLY and not trained.metric:
+        raise UsageError(f"the score '{config.method}' needs a metric head; this one is softmax")
+    size = options.size or recipe.network.size
+    reader = _Limited(
+        open_dataset(recipe.data.dataset, options.root, recipe.data.split), options.max_images
+    )
+    truth_map = load_truth_map(recipe.data.truth_map)
+    names = trained.checkpoint.class_names
+    constants = fit_constants(
+        trained, frames(reader, truth_map, names, size), config, needed_scores(config.method)
+    )
+    score = build_score(config, constants)
+    points = operating_points(
+        accumulate(trained, score, frames(reader, truth_map, names, size)),
+        f"{truth_map.name}, {reader.name} {reader.split}, {len(reader)} images",
+    )
+    manifest = _manifest(trained, reader, score, config, points, size, options)
+    data = _parity_data(reader, truth_map, names, size, options.parity_frames)
+    return _write_checked(trained, score, manifest, data, options)
+
+
+def _write_checked(
+    trained: TrainedNetwork,
+    score: CalibratedScore,
+    manifest: Manifest,
+    data: list[tuple[UInt8Array, Truth]],
+    options: ExportOptions,
+) -> Manifest:
+    """Export next to the target, check, then rename."""
+    graph = OpenWorldGraph(trained.network, score, metric=trained.metric).eval()
+    candidate = options.out.with_name(options.out.name + ".part")
+    try:
+        _save(export_onnx(graph, manifest), candidate)
+        with OnnxRuntimeEngine(load_bundle(candidate), "cpu") as engine:
+            figures = check_parity(trained, score, engine, data, options.limits)
+        manifest = replace(
+            manifest, provenance={**manifest.provenance, "parity": figures.as_dict()}
+        )
+        model = onnx.load(str(candidate))
+        for entry in model.metadata_props:
+            entry.value = manifest.to_json()
+        _save(model, candidate)
+        load_bundle(candidate)
+        os.replace(candidate, options.out)
+    finally:
+        candidate.unlink(missing_ok=True)
+    return manifest
+
+
+def _save(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, str(path))
+    except OSError as error:
+        raise OutputError(f"cannot write the bundle {path}: {error.strerror}") from error
+
+
+def _parity_data(
+    reader: _Limited,
+    truth_map: TruthMap,
+    names: tuple[str, ...],
+    size: tuple[int, int],
+    count: int,
+) -> list[tuple[UInt8Array, Truth]]:
+    step = max(1, len(reader) // count)
+    return [load_resized(s, truth_map, names, size) for s in reader.samples[::step][:count]]
+
+
+def _manifest(
+    trained: TrainedNetwork,
+    reader: _Limited,
+    score: CalibratedScore,
+    config: ScoreConfig,
+    points: tuple[OperatingPoint, ...],
+    size: tuple[int, int],
+    options: ExportOptions,
+) -> Manifest:
+    checkpoint, space = trained.checkpoint, reader.label_space
+    prototypes = trained.network.prototypes.numpy()
+    return Manifest(
+        name=checkpoint.recipe.name,
+        classes=tuple(
+            ClassInfo(id=i, name=name, color=space.colors[space.id_of(name)])
+            for i, name in enumerate(checkpoint.class_names)
+        ),
+        height=size[0],
+        width=size[1],
+        mean=MEAN,
+        std=STD,
+        stride=trained.network.stride,
+        prototypes=prototypes if trained.metric else prototypes[:0],
+        slots=SLOTS,
+        score={
+            "method": config.method,
+            "form": config.form,
+            "constants": {
+                name: {"low": c.low, "high": c.high} for name, c in score.calibrations.items()
+            },
+            "fitted_on": f"{reader.name} {reader.split}, known pixels",
+        },
+        operating_points=points,
+        default_operating_point=options.default_point,
+        provenance=_provenance(trained, reader),
+        license=_license(trained),
+    )
+
+
+def _provenance(trained: TrainedNetwork, reader: _Limited) -> dict[str, Any]:
+    recipe = trained.checkpoint.recipe
+    return {
+        "owseg": __version__,
+        "recipe": recipe.to_dict(),
+        "dataset": reader.name,
+        "split": reader.split,
+        "truth_map": recipe.data.truth_map,
+        "steps": trained.checkpoint.step,
+        "commit": _commit(),
+    }
+
+
+def _license(trained: TrainedNetwork) -> dict[str, str]:
+    data = trained.checkpoint.recipe.data
+    terms = [LICENSES.get(data.dataset, f"{data.dataset}: see its own terms")]
+    if data.scenes or trained.checkpoint.recipe.augment.paste:
+        terms.append(LICENSES["scenes"])
+    return {"training_data": "; ".join(terms), "weights": "same terms as the training data"}
+
+
+def _commit() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

@@ -1,0 +1,138 @@
+"""The one graph: image and prototypes in; label, anomaly, open set, direction, embedding out.
+
+Shape legend: B batch, N known classes, K prototype slots, D embedding size,
+H, W input size, h, w output grid of the network.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from owseg.types import UNKNOWN_ID
+from owseg_training.models import DMLNet
+from owseg_training.models.layers import resize
+from owseg_training.scorers import CalibratedScore, Evidence
+
+FAR = 1.0e9
+"""Squared distance of an unused prototype slot."""
+
+
+class GraphOutput(NamedTuple):
+    """The outputs of the graph, in the order of the contract."""
+
+    known: Tensor
+    anomaly: Tensor
+    open_set: Tensor
+    direction: Tensor
+    embedding: Tensor
+
+
+class OpenWorldGraph(nn.Module):
+    """A trained network with normalisation, distances, scores and decisions.
+
+    Squared distances are linear in the lifted embedding [f, |f|^2, 1]:
+    ||f - m||^2 = [-2 m, 1, |m|^2] . [f, |f|^2, 1]. The lifted embedding is
+    upsampled once, and one matrix product gives the distances to the known
+    prototypes, another those to the novel ones. They equal upsampled
+    distances. Everything after the network is float32.
+
+    Args:
+        network: a trained network.
+        score: the calibrated score.
+        metric: True for a metric head, False for plain logits.
+    """
+
+    def __init__(self, network: DMLNet, score: CalibratedScore, *, metric: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.score = score
+        self.metric = metric
+
+    def forward(
+        self,
+        image: Tensor,
+        prototypes: Tensor,
+        prototype_radius: Tensor,
+        prototype_valid: Tensor,
+        anomaly_threshold: Tensor,
+    ) -> GraphOutput:
+        """Run the graph.
+
+        Args:
+            image: (B, H, W, 3) uint8 RGB.
+            prototypes: (K, D) float32 novel prototypes.
+            prototype_radius: (K,) float32 squared distance within which a slot claims a pixel.
+            prototype_valid: (K,) float32, 1 = slot in use.
+            anomaly_threshold: (1,) float32 in [0, 1].
+        """
+        size = (int(image.shape[1]), int(image.shape[2]))
+        output = self.network(image.permute(0, 3, 1, 2).float() / 255.0)
+        embedding = output.embedding.float()
+        lifted = resize(_lift(embedding), size)
+        evidence = self._evidence(lifted)
+        anomaly = self.score(evidence)
+        nearest, slot = _nearest_novel(lifted, prototypes, prototype_radius, prototype_valid)
+        claimed = nearest < self._limit(evidence)
+        num_classes = evidence.logits.shape[1]
+        best = evidence.logits.argmax(dim=1)
+        known = torch.where(claimed, slot + num_classes, best)
+        unknown = (anomaly > anomaly_threshold) & ~claimed
+        open_set = torch.where(unknown, torch.full_like(known, UNKNOWN_ID), known)
+        return GraphOutput(
+            known.to(torch.uint8),
+            anomaly,
+            open_set.to(torch.uint8),
+            output.direction.float(),
+            embedding,
+        )
+
+    def _evidence(self, lifted: Tensor) -> Evidence:
+        if not self.metric:
+            return Evidence(lifted[:, :-2], None)
+        distances = _distances(lifted, _rows(self.network.prototypes.float())).clamp_min(0.0)
+        return Evidence(-distances, distances)
+
+    def _limit(self, evidence: Evidence) -> Tensor:
+        """Squared distance below which a novel prototype is the nearest one (Eq. 12)."""
+        if evidence.distances is None:
+            return torch.full_like(evidence.logits[:, 0], FAR / 2)
+        return evidence.distances.amin(dim=1)
+
+
+def _lift(f_BDHW: Tensor) -> Tensor:
+    """Append |f|^2 and 1 as channels: (B, D, h, w) to (B, D + 2, h, w)."""
+    norm = (f_BDHW * f_BDHW).sum(dim=1, keepdim=True)
+    return torch.cat([f_BDHW, norm, torch.ones_like(norm)], dim=1)
+
+
+def _rows(prototypes_KD: Tensor) -> Tensor:
+    """Return the rows [-2 m, 1, |m|^2] of each prototype as (K, D + 2)."""
+    norms = (prototypes_KD * prototypes_KD).sum(dim=1, keepdim=True)
+    return torch.cat([-2.0 * prototypes_KD, torch.ones_like(norms), norms], dim=1)
+
+
+def _distances(lifted: Tensor, rows_KE: Tensor) -> Tensor:
+    """Squared distances (B, K, H, W) from the lifted embedding (B, D + 2, H, W)."""
+    batch, channels, height, width = lifted.shape
+    flat = torch.matmul(rows_KE, lifted.reshape(batch, channels, height * width))
+    return flat.reshape(batch, -1, height, width)
+
+
+def _nearest_novel(
+    lifted: Tensor, prototypes: Tensor, radius: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Distance and slot of the nearest novel prototype, if its radius holds the pixel.
+
+    Returns:
+        (B, H, W) float32, at least 0, `FAR` where no slot is near enough, and (B, H, W) int64.
+    """
+    rows = _rows(prototypes)
+    unused = FAR * (valid < 0.5).float()
+    rows = torch.cat([rows[:, :-1], rows[:, -1:] + unused[:, None]], dim=1)
+    distances = _distances(lifted, rows)
+    slot = distances.argmin(dim=1)
+    nearest = distances.amin(dim=1).clamp_min(0.0)
+    return torch.where(nearest < radius[slot], nearest, torch.full_like(nearest, FAR)), slot
