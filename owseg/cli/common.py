@@ -1,0 +1,161 @@
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from owseg.bundle import shipped_model
+from owseg.engines import ENGINES, Engine, open_engine
+from owseg.engines.onnxruntime import DEVICES
+from owseg.errors import UsageError
+from owseg.pipeline import Pipeline
+from owseg.replay.bars import missed_bars, parse_bar
+from owseg.replay.runner import OUTPUT, Progress
+
+T = TypeVar("T")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose model, engine and threshold."""
+    parser.add_argument("--model", type=Path, help="model bundle (default: the one shipped)")
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="onnxruntime")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument("--threshold", type=float, help="anomaly threshold, 0..1")
+    threshold.add_argument("--operating-point", help="named threshold of the bundle, e.g. fpr_1")
+
+
+def add_bar_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --require."""
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="BAR",
+        help="exit with 1 unless the bar is met, e.g. 'anomaly.auroc>=0.9'; may be repeated",
+    )
+
+
+def engine_from(args: argparse.Namespace) -> Engine:
+    """Load the engine that the options choose."""
+    return open_engine(args.model or shipped_model(), args.engine, args.device)
+
+
+def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
+    """Build the pipeline that the options choose."""
+    return Pipeline(engine, threshold=args.threshold, operating_point=args.operating_point)
+
+
+class Bar(Progress):
+    """A progress bar on standard error.
+
+    Args:
+        total: number of samples, None if not known.
+        title: text before the bar.
+        limit: stops after so many samples; None = never.
+    """
+
+    def __init__(self, total: int | None, title: str, limit: int | None = None) -> None:
+        known = [number for number in (total, limit) if number is not None]
+        self.total = min(known, default=None)
+        self.title = title
+        self._bar: Any = None
+
+    def __call__(self, samples: Iterable[T]) -> Iterator[T]:
+        """Wrap the samples."""
+        self._open()
+        for number, sample in enumerate(samples, start=1):
+            yield sample
+            self.show(number)
+
+    def show(self, done: int) -> None:
+        """Show that so many samples are done."""
+        self._open().update(done - self._bar.n)
+
+    def _open(self) -> Any:
+        if self._bar is None:
+            self._bar = tqdm(total=self.total, desc=self.title, unit="frame", file=sys.stderr)
+        return self._bar
+
+    def close(self) -> None:
+        """End the line of the bar, so that a message gets one of its own."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def check_bars(bars: Sequence[str], metrics: dict[str, Any]) -> int:
+    """Print the bars that are missed; return the exit code."""
+    lines = missed_bars([parse_bar(text) for text in bars], metrics)
+    for line in lines:
+        print(line, file=sys.stderr)
+    return 1 if lines else 0
+
+
+def print_metrics(metrics: dict[str, Any], *, as_json: bool) -> None:
+    """Print the figures, as JSON or as a few lines for people."""
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
+    for name, text in _summary(metrics).items():
+        print(f"{name:<12} {text}")
+
+
+def _summary(metrics: dict[str, Any]) -> dict[str, str]:
+    lines = {"frames": str(metrics["frames"])}
+    if metrics.get("fps"):
+        total = metrics["latency_ms"].get("total") or metrics["latency_ms"]["inference"]
+        latency = f"{total['p50']:.1f} ms (p50), {total['p95']:.1f} ms (p95)"
+        lines["speed"] = f"{metrics['fps']:.1f} frames/s, {latency}"
+    if "miou" in metrics:
+        lines["mIoU"] = _percent(metrics["miou"])
+        for key, title in (("anomaly", "anomaly"), ("anomaly_per_image", "per image")):
+            figures = metrics[key]
+            lines[title] = ", ".join(
+                f"{name} {_percent(figures[field])}"
+                for name, field in (("AUROC", "auroc"), ("AUPR", "aupr"), ("FPR95", "fpr95"))
+            )
+    return lines
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{100 * value:.1f} %"
+
+
+def command_line() -> str:
+    """Return the command line as typed, for reports."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def positive_int(text: str) -> int:
+    """Parse a whole number of at least 1, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
+    return value
+
+
+def need_apart(source: Path, out: Path) -> None:
+    """Refuse an output folder in which the results would replace what is read.
+
+    Raises:
+        UsageError: `source` is that folder, or the recording in it.
+    """
+    if source.resolve() in (out.resolve(), (out / OUTPUT).resolve()):
+        raise UsageError(f"--out {out} would overwrite the input {source}; choose another folder")
+
+
+def need(condition: bool, message: str) -> None:
+    """Raise UsageError unless the condition holds."""
+    if not condition:
+        raise UsageError(message)
