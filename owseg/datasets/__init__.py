@@ -7,15 +7,18 @@ from pathlib import Path
 
 from owseg.datasets.base import DatasetReader, Sample
 from owseg.datasets.camvid import CamVid
-from owseg.datasets.label_spaces import CAMVID11, LabelSpace
+from owseg.datasets.idd_lite import IddLite
+from owseg.datasets.label_spaces import CAMVID11, IDD_LITE7, LabelSpace
 from owseg.datasets.truth_map import Truth, TruthMap, load_truth_map
 from owseg.errors import UsageError
 
 __all__ = [
     "CAMVID11",
+    "IDD_LITE7",
     "READERS",
     "CamVid",
     "DatasetReader",
+    "IddLite",
     "LabelSpace",
     "Sample",
     "Truth",
@@ -24,7 +27,10 @@ __all__ = [
     "open_dataset",
 ]
 
-READERS: dict[str, Callable[[str | Path, str], DatasetReader]] = {"camvid": CamVid}
+READERS: dict[str, Callable[[str | Path, str], DatasetReader]] = {
+    "camvid": CamVid,
+    "idd_lite": IddLite,
+}
 """Data-set readers by name: (root, split) -> reader."""
 
 

@@ -78,9 +78,7 @@ class CamVid:
 
     @staticmethod
     def _pair(name: str, images: Path, labels: Path) -> Sample:
-        image = next(
-            (p for s in _IMAGE_SUFFIXES if (p := images / f"{name}{s}").is_file()), None
-        )
+        image = next((p for s in _IMAGE_SUFFIXES if (p := images / f"{name}{s}").is_file()), None)
         if image is None:
             raise DatasetError(f"image {images / name}.[jpg|png] is missing")
         label = labels / f"{name}.png"

@@ -67,3 +67,26 @@ CAMVID11 = LabelSpace(
     void_ids=(11,),
 )
 """The 11 classes of CamVid as distributed with the SegNet tutorial; id 11 is void."""
+
+IDD_LITE7 = LabelSpace(
+    name="idd_lite7",
+    names=(
+        "drivable",
+        "non-drivable",
+        "living",
+        "vehicle",
+        "roadside object",
+        "far object",
+        "sky",
+    ),
+    colors=(
+        (110, 92, 128),
+        (196, 128, 170),
+        (206, 72, 72),
+        (64, 72, 196),
+        (226, 188, 64),
+        (128, 92, 84),
+        (112, 168, 214),
+    ),
+)
+"""The 7 classes of IDD Lite."""

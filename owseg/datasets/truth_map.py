@@ -114,9 +114,7 @@ class TruthMap:
             f"({', '.join(class_names)}); list it under 'held_out' or 'ignore'"
         )
 
-    def apply(
-        self, labels: npt.NDArray[np.integer[Any]], class_names: Sequence[str]
-    ) -> Truth:
+    def apply(self, labels: npt.NDArray[np.integer[Any]], class_names: Sequence[str]) -> Truth:
         """Translate a label map into the ids of a model.
 
         Args:
