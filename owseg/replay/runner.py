@@ -178,15 +178,6 @@ class Replay:
             reliability=self.evaluation.calibration.compute().bins,
         )
 
-    def _curves(self) -> ReportCurves | None:
-        if self.evaluation is None:
-            return None
-        return ReportCurves(
-            roc=self.evaluation.pixels.roc(),
-            precision_recall=self.evaluation.pixels.precision_recall(),
-            reliability=self.evaluation.calibration.compute().bins,
-        )
-
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json as far as the replay has come."""
         manifest = self.pipeline.manifest
