@@ -125,15 +125,15 @@ def _compare(source: str, kind: str, found: list[Any], expected: Expected) -> No
 def _open_session(path: Path) -> Any:
     import onnxruntime
 
+    if path.is_dir():
+        raise BundleError(f"{path} is a folder, not a model; give the .onnx file in it")
     if not path.is_file():
         raise BundleError(f"no model at {path}")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = str(error).splitlines()[0][:160]
         raise BundleError(f"{path} is not a usable ONNX file: {reason}") from error

@@ -55,9 +55,10 @@ class Evaluation:
             TruthError: another size, or ids that the truth map does not explain.
         """
         if labels.shape != result.known.shape:
+            size = "x".join(str(length) for length in labels.shape[::-1])
             raise TruthError(
-                f"frame {result.frame.index} is {result.frame.width}x{result.frame.height}, its "
-                f"ground truth {labels.shape[1]}x{labels.shape[0]}; they must be of one size"
+                f"frame {result.frame.index} is {result.frame.width}x{result.frame.height}, "
+                f"its ground truth {size}; they must be of one size"
             )
         truth = self.truth_map.apply(labels, self.manifest.class_names)
         self.pixels.update(result.anomaly, truth.anomaly, truth.valid)

@@ -185,7 +185,7 @@ def parse_manifest(text: str, source: str) -> Manifest:
         source: what to call the bundle in messages.
 
     Raises:
-        BundleError: not JSON, another schema, a missing or wrong field.
+        BundleError: not JSON, another schema, a missing or wrong field, a contradiction.
     """
     try:
         raw = json.loads(text)
@@ -199,6 +199,8 @@ def parse_manifest(text: str, source: str) -> Manifest:
         )
     try:
         return _from_dict(raw)
+    except BundleError as error:
+        raise BundleError(f"{source}: {error}; export again") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(
             f"{source}: the manifest lacks or garbles a field ({error!r}); export again"

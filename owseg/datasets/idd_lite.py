@@ -47,11 +47,9 @@ class IddLite:
         self.samples = [_pair(path, labels) for path in sorted(images.glob("*/*_image.jpg"))]
         if not self.samples:
             raise DatasetError(f"IDD Lite split '{split}' at {self.root} is empty")
-        unpaired = {p.name for p in labels.glob("*/*_label.png")} - {
-            s.label_path.name for s in self.samples
-        }
+        unpaired = set(labels.glob("*/*_label.png")) - {s.label_path for s in self.samples}
         if unpaired:
-            raise DatasetError(f"label map {min(unpaired)} in {labels} has no image")
+            raise DatasetError(f"label map {min(unpaired)} has no image in {images}")
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -23,7 +23,7 @@ from owseg.pipeline import Pipeline
 from owseg.render import overlay, palette
 from owseg.replay.latency import LatencyMetric
 from owseg.replay.mcap_writer import McapWriter
-from owseg.replay.report import ReportBuilder, ReportCurves, ReportCurves
+from owseg.replay.report import ReportBuilder, ReportCurves
 from owseg.replay.samples import Sample, Source
 from owseg.types import Result, UInt8Array
 

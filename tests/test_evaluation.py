@@ -1,0 +1,176 @@
+"""All figures of a run: one drive worked by hand, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from owseg.datasets import CAMVID11, LabelSpace, TruthMap
+from owseg.engines import fake_manifest
+from owseg.errors import TruthError
+from owseg.evaluation import Evaluation, truth_map_for
+from owseg.metrics import ComponentRules
+from owseg.types import Frame, Result
+
+LABELS = {0: "a", 1: "b", 2: "c", 7: "thing", 11: "void"}
+MAP = TruthMap(name="hand", labels=LABELS, held_out=("thing",), ignore=("void",))
+
+
+@pytest.fixture
+def manifest():
+    return fake_manifest(4, 4, ("a", "b", "c"), slots=2)
+
+
+def result_of(known, anomaly, threshold=0.5, index=0):
+    known = np.array(known, np.uint8)
+    anomaly = np.array(anomaly, np.float32)
+    open_set = np.where(anomaly > threshold, np.uint8(255), known)
+    frame = Frame(image=np.zeros((*known.shape, 3), np.uint8), index=index)
+    clusters = (open_set == 255).astype(np.uint16)
+    return Result(frame=frame, known=known, anomaly=anomaly, open_set=open_set, clusters=clusters)
+
+
+def labels_of(*rows):
+    return np.array(rows, np.uint8)
+
+
+def test_hand_worked(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    # void and 255 count nowhere; truth 7 is the anomaly, whatever the known class says
+    evaluation.update(
+        result_of([[0, 0, 1, 1], [1, 0, 2, 0]], [[0, 0.2, 0.4, 0.2], [0.9, 0.3, 0.9, 0.1]]),
+        labels_of([0, 0, 0, 1], [7, 7, 11, 255]),
+    )
+    # an image without anomalies
+    evaluation.update(
+        result_of([[2, 2, 2, 2], [0, 0, 0, 0]], [[0.1] * 4, [0.1] * 4]),
+        labels_of([2, 2, 2, 2], [0, 0, 1, 1]),
+    )
+    figures = evaluation.metrics()
+    # a: 4 of 4 + 1 missed + 2 wrong; b: 1 of 1 + 2 missed + 1 wrong; c: 4 of 4
+    assert figures["iou"] == {"a": 4 / 7, "b": 1 / 4, "c": 1.0}
+    assert figures["miou"] == pytest.approx((4 / 7 + 1 / 4 + 1) / 3)
+    assert figures["pixel_accuracy"] == pytest.approx(9 / 12)
+    # image 1: anomalies 0.9 and 0.3 against 0, 0.2, 0.4, 0.2: 7 of 8 pairs in order;
+    # precision 1 at 0.9, 2/3 at 0.3, where 1 of 4 normal pixels lies above
+    per_image = figures["anomaly_per_image"]
+    assert per_image["auroc"] == pytest.approx(7 / 8)
+    assert per_image["aupr"] == pytest.approx((1 + 2 / 3) / 2)
+    assert per_image["fpr95"] == pytest.approx(1 / 4)
+    assert (per_image["images"], per_image["images_without_anomaly"]) == (1, 1)
+    # pooled: 12 normal pixels, of which one lies above 0.3
+    assert figures["anomaly"]["auroc"] == pytest.approx(23 / 24)
+    assert figures["anomaly"]["aupr"] == pytest.approx((1 + 2 / 3) / 2)
+    assert figures["anomaly"]["fpr95"] == pytest.approx(1 / 12)
+    # 15 bins of 1/15: 0 | 0.1 x 8 | 0.2 x 2, bin 3 | 0.3 (bin 4) | 0.4 (bin 6) | 0.9 (bin 13)
+    gaps = 0 + 8 * 0.1 + 2 * 0.2 + abs(0.3 - 1) + 0.4 + abs(0.9 - 1)
+    assert figures["ece"] == pytest.approx(gaps / 14, abs=1e-6)
+    assert figures["frames_with_truth"] == 2
+    assert (figures["truth_map"], figures["held_out"]) == ("hand", ["thing"])
+    json.dumps(figures, allow_nan=False)
+
+
+def test_segmentation_is_that_of_the_known_classes_whatever_the_score(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    evaluation.update(result_of([[0, 1, 2]], [[0.9, 0.9, 0.1]]), labels_of([0, 1, 1]))
+    assert evaluation.metrics()["pixel_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_components_are_those_of_the_open_set_mask(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    evaluation.components.rules = ComponentRules(min_prediction=1, min_truth=1)
+    labels = np.zeros((8, 8), np.uint8)
+    labels[2:6, 2:6] = 7
+    labels[0] = 11
+    anomaly = np.zeros((8, 8))
+    anomaly[0:6, 2:4] = 0.8  # 2 void pixels, 2 false ones, 8 of the 16 true ones
+    anomaly[7, 7] = 0.5  # not above the threshold
+    evaluation.update(result_of(np.zeros((8, 8)), anomaly), labels)
+    found = evaluation.metrics()["components"]
+    assert found["siou"] == pytest.approx(8 / 18)
+    assert found["ppv"] == pytest.approx(8 / 10)
+    # thresholds 0.25 .. 0.75: found up to 0.40, which is 4 of 11; the prediction is never false
+    assert found["f1"] == pytest.approx(4 / 11)
+
+
+def test_a_drive_without_anything_to_score(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    empty = evaluation.metrics()
+    assert empty["frames_with_truth"] == 0
+    assert empty["miou"] is None
+    evaluation.update(result_of([[0, 1]], [[0.1, 0.9]]), labels_of([11, 255]))
+    figures = evaluation.metrics()
+    assert figures["iou"] == {"a": None, "b": None, "c": None}
+    assert figures["anomaly"] == {"auroc": None, "aupr": None, "fpr95": None}
+    assert figures["ece"] is None
+    json.dumps(figures, allow_nan=False)
+
+
+def test_keys_of_metrics_json(manifest):
+    figures = Evaluation(manifest, MAP).metrics()
+    assert {"miou", "iou", "anomaly", "anomaly_per_image", "components", "ece"} <= figures.keys()
+    assert set(figures["components"]) == {"siou", "ppv", "f1"}
+    assert set(figures["anomaly"]) == {"auroc", "aupr", "fpr95"}
+    assert set(figures["anomaly"]) < set(figures["anomaly_per_image"])
+
+
+def test_update_returns_the_truth_in_ids_of_the_model(manifest):
+    truth = Evaluation(manifest, MAP).update(
+        result_of([[0, 0, 0, 0]], [[0.1] * 4]), labels_of([2, 7, 11, 255])
+    )
+    assert truth.known.tolist() == [[2, 255, 255, 255]]
+    assert truth.anomaly.tolist() == [[False, True, False, False]]
+    assert truth.valid.tolist() == [[True, True, False, False]]
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4, 2), (2, 4, 1), (8,)])
+def test_truth_of_another_size(manifest, shape):
+    evaluation = Evaluation(manifest, MAP)
+    size = "x".join(str(n) for n in shape[::-1])
+    with pytest.raises(TruthError, match=f"frame 5 is 4x2, its ground truth {size}"):
+        evaluation.update(result_of([[0] * 4] * 2, [[0] * 4] * 2, index=5), np.zeros(shape, int))
+    assert evaluation.metrics()["frames_with_truth"] == 0
+
+
+def test_unknown_ids(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    with pytest.raises(TruthError, match="does not list: 3, 12; add them"):
+        evaluation.update(result_of([[0, 0, 0]], [[0, 0, 0]]), labels_of([0, 12, 3]))
+    assert evaluation.metrics()["frames_with_truth"] == 0
+    assert evaluation.metrics()["ece"] is None
+
+
+def test_a_class_that_neither_side_explains(manifest):
+    labels = {**LABELS, 5: "lamp"}
+    truth_map = TruthMap(name="more", labels=labels, held_out=("thing",), ignore=("void",))
+    with pytest.raises(TruthError, match="class 'lamp' is not one of the model's"):
+        Evaluation(manifest, truth_map)
+
+
+# The natural truth map of a data set -----------------------------------------------------------
+
+
+def test_classes_that_the_model_lacks_are_the_anomalies():
+    model = fake_manifest()  # CamVid without car
+    truth_map = truth_map_for(model, CAMVID11)
+    assert truth_map.held_out == ("car",)
+    assert truth_map.known_names == model.class_names
+    truth = truth_map.apply(np.arange(12, dtype=np.uint8)[None], model.class_names)
+    assert truth.known.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 255, 8, 9, 255]]
+    assert truth.anomaly[0].nonzero()[0].tolist() == [8]
+    assert truth.valid[0].tolist() == [True] * 11 + [False]
+
+
+def test_a_model_that_knows_all_classes_has_no_anomalies():
+    model = fake_manifest(classes=CAMVID11.names)
+    assert truth_map_for(model, CAMVID11).held_out == ()
+
+
+def test_several_void_ids():
+    space = LabelSpace(name="s", names=("a", "b"), colors=((0, 0, 0),) * 2, void_ids=(5, 9))
+    truth_map = truth_map_for(fake_manifest(classes=("a",)), space)
+    truth = truth_map.apply(np.array([[0, 1, 5, 9]], np.uint8), ("a",))
+    assert truth.known.tolist() == [[0, 255, 255, 255]]
+    assert truth.valid.tolist() == [[True, True, False, False]]
