@@ -21,6 +21,7 @@ TEST = [
     "hypothesis>=6.100",
     "scikit-learn>=1.4",
     "scipy>=1.11",
+    "onnx>=1.17",
     "ruff>=0.6",
     "mypy>=1.11",
 ]
