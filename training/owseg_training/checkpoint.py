@@ -6,6 +6,7 @@ last good checkpoint. Read with `weights_only`: no code runs on loading.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -64,7 +65,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         torch.save(payload, temporary)
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        raise OutputError(f"cannot write the checkpoint {path}: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"cannot write the checkpoint {path}: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -72,6 +77,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises:
         InputError: the file is missing, damaged or not one of ours.
+        UsageError: its recipe has fields that this version lacks.
     """
     try:
         raw = torch.load(path, map_location="cpu", weights_only=True)
@@ -83,12 +89,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         ) from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise InputError(f"{path} is not a checkpoint of this version (format {FORMAT})")
-    return Checkpoint(
-        recipe=recipe_from_dict(json.loads(raw["recipe"])),
-        class_names=tuple(raw["class_names"]),
-        step=int(raw["step"]),
-        network=raw["network"],
-        average=raw["average"],
-        optimizer=raw["optimizer"],
-        history=raw["history"],
-    )
+    try:
+        return Checkpoint(
+            recipe=recipe_from_dict(json.loads(raw["recipe"])),
+            class_names=tuple(raw["class_names"]),
+            step=int(raw["step"]),
+            network=raw["network"],
+            average=raw["average"],
+            optimizer=raw["optimizer"],
+            history=raw["history"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the checkpoint {path} lacks or garbles a field: {error!r}") from error

@@ -18,7 +18,7 @@ class DataConfig:
     """What is trained on.
 
     Attributes:
-        dataset: name of a reader in `owseg_training.data.READERS`.
+        dataset: name of a reader in `owseg.datasets.READERS`.
         split: split of the data set to train on.
         truth_map: built-in name or file that says which classes are held out.
         scenes: share of training images drawn from the procedural scene generator, 0..1.
@@ -70,6 +70,8 @@ class NetworkConfig:
         prototype_scale: T of the fixed prototypes T * e_k.
         direction: whether a boundary-to-pixel direction branch is trained beside.
         size: (height, width) of the network's input at export, pixels.
+        init: checkpoint whose backbone this run starts from, "" = from scratch.
+        imagenet: start from ImageNet weights (pspnet50 only; needs torchvision).
     """
 
     backbone: str = "ddrnet"
@@ -78,6 +80,8 @@ class NetworkConfig:
     prototype_scale: float = 3.0
     direction: bool = True
     size: tuple[int, int] = (360, 480)
+    init: str = ""
+    imagenet: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,12 +150,12 @@ class ScoreConfig:
     Attributes:
         method: name in `owseg_training.scorers.SCORERS`.
         form: "constant" scales fitted on training data, or the "paper"'s per-image form.
-        scale_quantile: quantile of the score on training pixels that fixes the constant scale.
+        scale_quantile: share of known training pixels whose score stays above 0.
     """
 
     method: str = "eds"
     form: Literal["constant", "paper"] = "constant"
-    scale_quantile: float = 0.99
+    scale_quantile: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

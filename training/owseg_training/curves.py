@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from owseg.errors import OutputError
 
 LOG_EVERY = 10
 """Steps between two logged values."""
@@ -17,9 +21,10 @@ def plot_curves(history: dict[str, list[float]], path: Path, *, title: str) -> N
         history: values by term, one a `LOG_EVERY` steps.
         path: PNG to write.
         title: heading.
-    """
-    from matplotlib.figure import Figure
 
+    Raises:
+        OutputError: the file cannot be written.
+    """
     terms = [name for name, values in history.items() if np.any(values)]
     figure = Figure(figsize=(4.2 * max(1, len(terms)), 3.2), layout="constrained")
     axes = figure.subplots(1, max(1, len(terms)), squeeze=False)[0]
@@ -31,13 +36,16 @@ def plot_curves(history: dict[str, list[float]], path: Path, *, title: str) -> N
         axis.set(title=name, xlabel="step")
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    try:
+        figure.savefig(path, dpi=110)
+    except OSError as error:
+        raise OutputError(f"cannot write the curves {path}: {error.strerror}") from error
 
 
-def _running_mean(values: np.ndarray, window: int = 20) -> np.ndarray:
+def _running_mean(values: npt.NDArray[np.float64], window: int = 20) -> npt.NDArray[np.float64]:
     window = max(1, min(window, len(values)))
     sums = np.cumsum(np.insert(values, 0, 0.0))
     positions = np.arange(1, len(values) + 1)
     starts = np.maximum(0, positions - window)
-    out: np.ndarray = (sums[positions] - sums[starts]) / (positions - starts)
+    out: npt.NDArray[np.float64] = (sums[positions] - sums[starts]) / (positions - starts)
     return out

@@ -1,4 +1,7 @@
-"""Exponential moving average of the weights, with a warm-up of its decay."""
+"""Exponential moving average of the weights, with a warm-up of its decay.
+
+a_t = d_t a_(t-1) + (1 - d_t) w_t  with  d_t = min(decay, (1 + t) / (10 + t))
+"""
 
 from __future__ import annotations
 

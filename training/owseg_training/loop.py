@@ -16,14 +16,15 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from owseg.datasets import load_truth_map, open_dataset
-from owseg.errors import OutputError, UsageError
+from owseg.errors import UsageError
+from owseg.replay.runner import make_folder
 from owseg_training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from owseg_training.config import Recipe
-from owseg_training.curves import plot_curves
+from owseg_training.curves import LOG_EVERY, plot_curves
 from owseg_training.data.stream import Batch, TrainingStream, collate, init_worker
 from owseg_training.ema import WeightAverage
 from owseg_training.losses import LossTerms, total_loss
-from owseg_training.models import build_network
+from owseg_training.models import DMLNet, build_network, load_imagenet
 from owseg_training.optim import build_optimizer, learning_rate
 
 CHECKPOINT = "checkpoint.pt"
@@ -43,14 +44,12 @@ def train(recipe: Recipe, root: Path, out: Path, *, resume: bool = False) -> Pat
 
     Raises:
         DatasetError: the data set cannot be used.
+        InputError: there is no readable checkpoint to resume.
         UsageError: the checkpoint to resume belongs to another recipe.
         OutputError: `out` cannot be written.
     """
     keep_freed_memory()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot create the folder {out}: {error.strerror}") from error
+    make_folder(out)
     run = _Run(recipe, root)
     if resume:
         run.restore(load_checkpoint(out / CHECKPOINT))
@@ -85,6 +84,32 @@ def keep_freed_memory() -> None:
     libc.mallopt(top_pad, 256 * 2**20)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16; GPUs before Ampere only emulate it, slowly."""
+    return device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def load_backbone(network: DMLNet, checkpoint: Checkpoint) -> None:
+    """Start from the averaged backbone of another run, of whatever data set and head.
+
+    Raises:
+        UsageError: that run had another backbone.
+    """
+    prefix = "backbone."
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint.average.items()
+        if name.startswith(prefix)
+    }
+    try:
+        network.backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(
+            f"cannot start from a run of '{checkpoint.recipe.name}': it has another backbone "
+            f"({checkpoint.recipe.network.backbone}, width {checkpoint.recipe.network.width})"
+        ) from error
+
+
 class _Run:
     """Network, optimiser, average and data of one run."""
 
@@ -92,9 +117,14 @@ class _Run:
         seed_everything(recipe.seed)
         self.recipe = recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.mixed = recipe.loop.amp and has_bfloat16(self.device)
         truth_map = load_truth_map(recipe.data.truth_map)
         self.class_names = truth_map.known_names
         network = build_network(recipe.network, len(self.class_names))
+        if recipe.network.imagenet:
+            load_imagenet(network)
+        if recipe.network.init:
+            load_backbone(network, load_checkpoint(recipe.network.init))
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.network, recipe.optim.ema)
         self.optimizer = build_optimizer(self.network, recipe.optim)
@@ -106,9 +136,9 @@ class _Run:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue where a checkpoint of the same recipe stopped."""
-        if checkpoint.recipe != self.recipe:
+        if checkpoint.recipe != self.recipe or checkpoint.class_names != self.class_names:
             raise UsageError(
-                "the checkpoint to resume was made by another recipe or seed; "
+                "the checkpoint to resume was made by another recipe, seed or split; "
                 "start in an empty folder, or resume with the options of the first run"
             )
         self.network.load_state_dict(checkpoint.network)
@@ -154,12 +184,13 @@ class _Run:
             yield Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
 
     def _step(self, batch: Batch) -> LossTerms:
-        recipe, rate = self.recipe, learning_rate(self.step, self.recipe.loop.steps, self.recipe.optim)
+        recipe = self.recipe
+        rate = learning_rate(self.step, recipe.loop.steps, recipe.optim)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.train()
         images = batch.images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.loop.amp):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             output = self.network(images)
         terms = total_loss(output, batch, recipe, self.network.prototypes, self.class_weights)
         self.optimizer.zero_grad(set_to_none=True)
@@ -170,7 +201,7 @@ class _Run:
         return terms
 
     def _log(self, terms: LossTerms, bar: tqdm[None]) -> None:
-        if self.step % 10 == 0:
+        if self.step % LOG_EVERY == 0:
             for name, value in terms._asdict().items():
                 self.history[name].append(float(value.detach()))
             bar.set_postfix(loss=f"{self.history['total'][-1]:.3f}")

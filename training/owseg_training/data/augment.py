@@ -1,4 +1,4 @@
-"""Random scale, crop, flip, colour jitter and pasted strange objects, all in numpy and OpenCV."""
+"""Random scale, crop, flip, colour jitter, pasted classes and objects, in numpy and OpenCV."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ def paste_strange(image: UInt8Array, labels: UInt8Array, rng: np.random.Generato
     labels[window][mask] = OUTLIER_ID
 
 
-def colour_jitter(
-    image: UInt8Array, config: AugmentConfig, rng: np.random.Generator
-) -> UInt8Array:
+def colour_jitter(image: UInt8Array, config: AugmentConfig, rng: np.random.Generator) -> UInt8Array:
     """Change brightness, contrast, gamma, white balance, saturation and hue; sometimes blur."""
     amount = config.jitter
     gain = rng.uniform(1 - amount, 1 + amount)
@@ -124,16 +122,16 @@ def colour_jitter(
     tones = 255 * (np.arange(256) / 255) ** gamma
     balance = rng.uniform(1 - 0.25 * amount, 1 + 0.25 * amount, 3)
     channels = (tones[:, None] * gain + offset + (1 - gain) * 100) * balance
-    image = cv2.LUT(image, np.clip(channels, 0, 255).astype(np.uint8)[None])
+    changed = cv2.LUT(image, np.clip(channels, 0, 255).astype(np.uint8)[None])
     if amount or config.hue:
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv = cv2.cvtColor(changed, cv2.COLOR_RGB2HSV)
         shift = round(rng.uniform(-config.hue, config.hue) * 180)
         hues = ((np.arange(256) + shift) % 180).astype(np.uint8)
         saturation = rng.uniform(1 - amount, 1 + amount)
         saturations = np.clip(np.arange(256) * saturation, 0, 255).astype(np.uint8)
         values = np.arange(256, dtype=np.uint8)
         tables = np.stack([hues, saturations, values], axis=-1)[None]
-        image = cv2.cvtColor(cv2.LUT(hsv, tables), cv2.COLOR_HSV2RGB)
+        changed = cv2.cvtColor(cv2.LUT(hsv, tables), cv2.COLOR_HSV2RGB)
     if amount and rng.random() < 0.2:
-        image = cv2.GaussianBlur(image, (3, 3), float(rng.uniform(0.3, 1.2)))
-    return np.ascontiguousarray(image, dtype=np.uint8)
+        changed = cv2.GaussianBlur(changed, (3, 3), float(rng.uniform(0.3, 1.2)))
+    return np.ascontiguousarray(changed, dtype=np.uint8)

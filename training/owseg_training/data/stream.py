@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from owseg.datasets import DatasetReader, TruthMap
-from owseg.types import FloatArray, UInt8Array
+from owseg.datasets import CAMVID11, DatasetReader, TruthMap
+from owseg.scenes import STRANGE_ID
+from owseg.types import IGNORE_ID, FloatArray, UInt8Array
 from owseg_training.config import Recipe
 from owseg_training.data.augment import OUTLIER_ID, augment, copy_paste, scale_and_crop
 from owseg_training.data.direction_target import direction_target
@@ -23,8 +24,6 @@ from owseg_training.data.scene_bank import LabelledImage, render_bank
 
 RARE = 0.03
 """Classes with a smaller share of the pixels are copied between images."""
-
-__all__ = ["OUTLIER_ID", "Batch", "TrainingStream", "collate"]
 
 
 class Batch(NamedTuple):
@@ -70,7 +69,7 @@ class TrainingStream(Dataset[Draw]):
         self.stride = stride
         self.names = truth_map.known_names
         self.truth_map = truth_map
-        self._scenes = self._render_scenes(_scene_table(reader, truth_map))
+        self._scenes = self._render_scenes(_scene_table(truth_map))
         self._cache: dict[int, LabelledImage] = {}
         if recipe.data.cache:
             self._cache = {i: self._load(i) for i in range(len(self.samples))}
@@ -101,7 +100,8 @@ class TrainingStream(Dataset[Draw]):
         for i in range(len(self.samples)):
             counts += np.bincount(self._sample(i)[1].ravel(), minlength=256)
         known = counts[: len(self.names)].astype(np.float64)
-        return (known / max(1.0, known.sum())).astype(np.float32)
+        shares: FloatArray = (known / max(1.0, known.sum())).astype(np.float32)
+        return shares
 
     def _real(self, index: int) -> LabelledImage:
         epoch, position = divmod(index, len(self.samples))
@@ -120,19 +120,17 @@ class TrainingStream(Dataset[Draw]):
         if not data.scenes:
             return []
         workers = self.recipe.loop.workers and self.recipe.loop.workers + 1
-        bank = render_bank(
-            data.scene_worlds, self.recipe.network.size, self.recipe.seed, workers
-        )
+        bank = render_bank(data.scene_worlds, self.recipe.network.size, self.recipe.seed, workers)
         return [(image, table[labels]) for image, labels in bank]
 
 
-def _scene_table(reader: DatasetReader, truth_map: TruthMap) -> UInt8Array:
+def _scene_table(truth_map: TruthMap) -> UInt8Array:
     """Lookup from scene label ids to training ids; strange objects become outliers."""
     by_name = {name: i for i, name in enumerate(truth_map.known_names)}
-    table = np.full(256, 255, np.uint8)
-    for i, name in enumerate(reader.label_space.names):
-        table[i] = by_name.get(name, 255)
-    table[OUTLIER_ID] = OUTLIER_ID
+    table = np.full(256, IGNORE_ID, np.uint8)
+    for i, name in enumerate(CAMVID11.names):
+        table[i] = by_name.get(name, IGNORE_ID)
+    table[STRANGE_ID] = OUTLIER_ID
     return table
 
 

@@ -24,8 +24,13 @@ def discriminative_cross_entropy(
     Returns:
         The weighted mean over all pixels that count; 0 when none does.
     """
+    return cross_entropy(-distances_BNHW, labels_BHW, class_weights_N)
+
+
+def cross_entropy(
+    logits_BNHW: Tensor, labels_BHW: Tensor, class_weights_N: Tensor | None = None
+) -> Tensor:
+    """Cross entropy of the softmax over plain logits; arguments and result as above."""
     if bool((labels_BHW == IGNORE_ID).all()):
-        return distances_BNHW.sum() * 0.0
-    return F.cross_entropy(
-        -distances_BNHW, labels_BHW, weight=class_weights_N, ignore_index=IGNORE_ID
-    )
+        return logits_BNHW.sum() * 0.0
+    return F.cross_entropy(logits_BNHW, labels_BHW, class_weights_N, ignore_index=IGNORE_ID)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from owseg.types import IGNORE_ID
 from owseg_training.config import Recipe
-from owseg_training.data.stream import OUTLIER_ID, Batch
+from owseg_training.data.augment import OUTLIER_ID
+from owseg_training.data.stream import Batch
 from owseg_training.distances import centre_distance, squared_distances
-from owseg_training.losses.dce import discriminative_cross_entropy
+from owseg_training.losses.dce import cross_entropy, discriminative_cross_entropy
 from owseg_training.losses.direction import direction_loss
 from owseg_training.losses.outlier import outlier_loss, uniformity_loss
 from owseg_training.losses.variance import variance_loss
@@ -63,7 +63,7 @@ def total_loss(
             strange = outlier_loss(centre, outlier)
     else:
         logits = resize(f, size)
-        classification = F.cross_entropy(logits, labels, class_weights_N, ignore_index=IGNORE_ID)
+        classification = cross_entropy(logits, labels, class_weights_N)
         if recipe.loss.outlier:
             strange = uniformity_loss(logits, outlier)
     direction = zero

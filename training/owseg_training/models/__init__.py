@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from owseg_training.models.backbones import BACKBONES, build_backbone
-from owseg_training.models.dmlnet import DMLNet, NetworkOutput, build_network
+from owseg_training.models.dmlnet import DMLNet, NetworkOutput, build_network, load_imagenet
 
-__all__ = ["BACKBONES", "DMLNet", "NetworkOutput", "build_backbone", "build_network"]
+__all__ = [
+    "BACKBONES",
+    "DMLNet",
+    "NetworkOutput",
+    "build_backbone",
+    "build_network",
+    "load_imagenet",
+]

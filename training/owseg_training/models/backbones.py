@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from torch import nn
 
@@ -43,4 +42,4 @@ def build_backbone(config: NetworkConfig) -> nn.Module:
     if config.backbone not in BACKBONES:
         names = ", ".join(BACKBONES)
         raise UsageError(f"no backbone '{config.backbone}'; there are {names}")
-    return cast(nn.Module, BACKBONES[config.backbone](config))
+    return BACKBONES[config.backbone](config)

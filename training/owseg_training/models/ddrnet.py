@@ -56,7 +56,7 @@ class DDRNet(nn.Module):
     """Dual-resolution backbone.
 
     Args:
-        width: channels of the stem; 32 gives 5.6 M parameters, 24 gives 3.2 M.
+        width: channels of the stem; 32 gives 5.7 M parameters, 24 gives 3.3 M.
         out_channels: channels of the returned features.
     """
 
@@ -100,4 +100,5 @@ class DDRNet(nn.Module):
         context = self.context(self.low5(low))
         mixed = self.mid(F.relu(self.high5(high) + resize(context, size)))
         fine = (int(detail.shape[-2]), int(detail.shape[-1]))
-        return self.decode(F.relu(resize(mixed, fine) + self.detail(detail)))
+        out: Tensor = self.decode(F.relu(resize(mixed, fine) + self.detail(detail)))
+        return out

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from owseg.errors import UsageError
 from owseg_training.config import NetworkConfig
 from owseg_training.models.backbones import build_backbone
 from owseg_training.models.layers import conv_bn_relu
-
+from owseg_training.models.pspnet import PSPNet
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -79,3 +80,16 @@ def build_network(config: NetworkConfig, num_classes: int) -> DMLNet:
                 nn.init.zeros_(module.bias)
     nn.init.normal_(network.embed.weight, std=0.01)
     return network
+
+
+def load_imagenet(network: DMLNet) -> None:
+    """Load ImageNet weights into the backbone, for a new run.
+
+    Raises:
+        UsageError: there are none for this backbone.
+        MissingDependencyError: torchvision is not installed.
+        InputError: the weights cannot be downloaded.
+    """
+    if not isinstance(network.backbone, PSPNet):
+        raise UsageError("ImageNet weights exist for the backbone pspnet50 only; imagenet=False")
+    network.backbone.resnet.load_imagenet()

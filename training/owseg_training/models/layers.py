@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def conv_bn(cin: int, cout: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def conv_bn(
+    cin: int, cout: int, kernel: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
     """Convolution without bias, padded to keep the size, followed by batch normalisation."""
     padding = dilation * (kernel // 2)
     return nn.Sequential(

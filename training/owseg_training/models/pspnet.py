@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from owseg.errors import MissingDependencyError
+from owseg.errors import InputError, MissingDependencyError
 from owseg_training.models.fast_scnn import PyramidPooling
 from owseg_training.models.layers import conv_bn_relu
 
@@ -68,10 +68,11 @@ class ResNet50(nn.Module):
         return out
 
     def load_imagenet(self) -> None:
-        """Load torchvision's ImageNet weights.
+        """Load torchvision's ImageNet weights; downloads them on first use.
 
         Raises:
             MissingDependencyError: torchvision is not installed.
+            InputError: the weights cannot be downloaded.
         """
         try:
             from torchvision.models import ResNet50_Weights  # type: ignore[import-not-found]
@@ -79,7 +80,10 @@ class ResNet50(nn.Module):
             raise MissingDependencyError(
                 "ImageNet weights need torchvision: pip install torchvision"
             ) from error
-        state = ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True)
+        try:
+            state = ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True)
+        except OSError as error:
+            raise InputError(f"cannot download the ImageNet weights: {error}") from error
         self.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc.")})
 
 

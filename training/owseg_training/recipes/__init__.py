@@ -14,6 +14,7 @@ from owseg_training.recipes.camvid import (
     camvid_softmax,
     camvid_tiny,
 )
+from owseg_training.recipes.idd import idd_pretrain
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid_small": camvid_small,
@@ -22,6 +23,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid_fast_scnn": camvid_fast_scnn,
     "camvid_pspnet50": camvid_pspnet50,
     "camvid_tiny": camvid_tiny,
+    "idd_pretrain": idd_pretrain,
 }
 
 

@@ -22,7 +22,7 @@ def camvid_small() -> Recipe:
 
 
 def camvid_softmax() -> Recipe:
-    """The closed-set baseline: the same network and schedule with plain softmax."""
+    """Closed-set baseline: the same network and schedule with plain softmax."""
     base = camvid_small()
     return replace(
         base,
@@ -33,7 +33,7 @@ def camvid_softmax() -> Recipe:
 
 
 def camvid_open() -> Recipe:
-    """The shipped model: DMLNet on real and procedural streets, with pasted strange objects."""
+    """Shipped model: DMLNet on real and procedural streets, with pasted strange objects."""
     base = camvid_small()
     return replace(
         base,
@@ -53,20 +53,18 @@ def camvid_fast_scnn() -> Recipe:
 
 
 def camvid_pspnet50() -> Recipe:
-    """DMLNet on PSPNet ResNet-50 with the paper's optimiser; for a GPU."""
+    """DMLNet on PSPNet ResNet-50 from ImageNet weights with the paper's optimiser; for a GPU."""
     return Recipe(
         name="camvid_pspnet50",
         augment=AugmentConfig(crop=(360, 480), scale=(0.5, 2.0)),
-        network=NetworkConfig(backbone="pspnet50"),
-        optim=OptimConfig(
-            optimizer="sgd", lr=0.02, weight_decay=1e-4, schedule="poly", warmup=500
-        ),
+        network=NetworkConfig(backbone="pspnet50", imagenet=True),
+        optim=OptimConfig(optimizer="sgd", lr=0.02, weight_decay=1e-4, schedule="poly", warmup=500),
         loop=LoopConfig(steps=30000, workers=8),
     )
 
 
 def camvid_tiny() -> Recipe:
-    """A few steps on small crops, to try the machinery in a minute; no useful model."""
+    """Try the machinery in a minute: a few steps on small crops, no useful model."""
     return Recipe(
         name="camvid_tiny",
         data=DataConfig(cache=False),

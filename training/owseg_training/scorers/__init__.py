@@ -8,25 +8,15 @@ Shape legend: B batch, N known classes, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch import Tensor
-
-from owseg.errors import UsageError
+from owseg_training.scorers.by_name import METRIC_ONLY, SCORERS, get_scorer
 from owseg_training.scorers.calibrated import (
-    Calibration,
     CalibratedScore,
+    Calibration,
     fit_calibration,
     per_image,
 )
-from owseg_training.scorers.eds import eds
-from owseg_training.scorers.energy import energy
-from owseg_training.scorers.entropy import entropy
 from owseg_training.scorers.evidence import Evidence
-from owseg_training.scorers.max_logit import max_logit
 from owseg_training.scorers.mixture import Mixture
-from owseg_training.scorers.mmsp import mmsp
-from owseg_training.scorers.msp import msp
 
 __all__ = [
     "METRIC_ONLY",
@@ -39,29 +29,3 @@ __all__ = [
     "get_scorer",
     "per_image",
 ]
-
-Scorer = Callable[[Evidence], Tensor]
-
-SCORERS: dict[str, Scorer] = {
-    "msp": msp,
-    "max_logit": max_logit,
-    "entropy": entropy,
-    "energy": energy,
-    "mmsp": mmsp,
-    "eds": eds,
-}
-"""Raw scores: evidence -> (B, H, W), larger is more anomalous. "mixture" blends two of them."""
-
-METRIC_ONLY = ("mmsp", "eds", "mixture")
-"""Scores that need distances to prototypes."""
-
-
-def get_scorer(name: str) -> Scorer:
-    """Return a raw score by name.
-
-    Raises:
-        UsageError: no score has this name.
-    """
-    if name not in SCORERS:
-        raise UsageError(f"no anomaly score '{name}'; there are {', '.join(SCORERS)}, mixture")
-    return SCORERS[name]

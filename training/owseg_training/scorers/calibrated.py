@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
+from owseg_training.scorers.by_name import get_scorer
 from owseg_training.scorers.evidence import Evidence
 from owseg_training.scorers.mixture import Mixture
+from owseg_training.scorers.mmsp import mmsp
+
+PROBABILITIES = ("msp", "mmsp", "entropy")
+"""Raw scores that lie in [0, 1] as they are, up to rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +47,9 @@ def fit_calibration(raw_values: Tensor, quantile: float, high: float | None = No
         high: raw score of the most anomalous point, where theory knows it
             (the centre of the prototypes); the largest value seen otherwise.
     """
-    low = float(torch.quantile(raw_values.double(), 1.0 - quantile))
-    top = float(raw_values.max()) if high is None else high
+    values = raw_values.double().numpy()
+    low = float(np.quantile(values, 1.0 - quantile))
+    top = float(values.max()) if high is None else high
     return Calibration(low=low, high=max(top, low + 1e-6))
 
 
@@ -66,7 +72,7 @@ class CalibratedScore(nn.Module):
     Args:
         method: a name in `SCORERS`, or "mixture".
         form: "constant" (fitted constants) or "paper" (Eq. 8 per image).
-        calibrations: constants by raw score; the mixture needs "eds" and "mmsp".
+        calibrations: constants by raw score, for the constant form; the mixture needs "eds".
         mixture: gate of the mixture.
     """
 
@@ -86,18 +92,11 @@ class CalibratedScore(nn.Module):
     def forward(self, evidence: Evidence) -> Tensor:
         """Return the anomaly map."""
         if self.method == "mixture":
-            return self.mixture.blend(self._one("eds", evidence), self._mmsp(evidence))
+            return self.mixture.blend(self._one("eds", evidence), mmsp(evidence))
         return self._one(self.method, evidence)
 
     def _one(self, method: str, evidence: Evidence) -> Tensor:
-        from owseg_training.scorers import get_scorer
-
         raw = get_scorer(method)(evidence)
-        if self.form == "paper":
-            return raw if method in ("msp", "mmsp", "entropy") else per_image(raw, method)
-        return self.calibrations[method].apply(raw)
-
-    def _mmsp(self, evidence: Evidence) -> Tensor:
-        from owseg_training.scorers.mmsp import mmsp
-
-        return mmsp(evidence)
+        if self.form == "constant":
+            return self.calibrations[method].apply(raw)
+        return raw.clamp(0.0, 1.0) if method in PROBABILITIES else per_image(raw, method)

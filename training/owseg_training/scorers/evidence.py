@@ -18,10 +18,3 @@ class Evidence(NamedTuple):
 
     logits: Tensor
     distances: Tensor | None
-
-
-def softmax(logits_BNHW: Tensor) -> Tensor:
-    """Softmax over the classes, written out: ONNX Runtime's Softmax is slow on this axis."""
-    shifted = logits_BNHW - logits_BNHW.amax(dim=1, keepdim=True)
-    exponents = shifted.exp()
-    return exponents / exponents.sum(dim=1, keepdim=True)

@@ -1,0 +1,194 @@
+"""Networks: strides at awkward sizes, sizes in parameters, and the parts checked by value."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from owseg.errors import InputError, MissingDependencyError, UsageError
+from owseg_training.config import NetworkConfig
+from owseg_training.models import BACKBONES, build_backbone, build_network, load_imagenet
+from owseg_training.models.layers import adaptive_avg_pool, mean_matrix
+from owseg_training.models.pspnet import PSPNet, ResNet50
+
+EXPECTED = {"ddrnet": (4, 64), "fast_scnn": (8, 128), "pspnet50": (8, 512)}
+"""Stride and channels by name."""
+
+
+@pytest.fixture(scope="module")
+def resnet() -> ResNet50:
+    return ResNet50().eval()
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_every_backbone_is_listed() -> None:
+    assert set(EXPECTED) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(("height", "width"), [(90, 122), (33, 65)])
+def test_output_has_the_declared_stride_and_channels(name: str, height: int, width: int) -> None:
+    backbone = build_backbone(NetworkConfig(backbone=name)).eval()
+    stride, channels = EXPECTED[name]
+    assert (backbone.stride, backbone.out_channels) == (stride, channels)
+    with torch.no_grad():
+        features = backbone(torch.rand(1, 3, height, width))
+    assert features.shape == (1, channels, -(-height // stride), -(-width // stride))
+    assert torch.isfinite(features).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "millions"),
+    [("ddrnet", 32, 5.7), ("ddrnet", 24, 3.3), ("fast_scnn", 32, 1.1)],
+)
+def test_real_time_networks_are_as_small_as_documented(
+    name: str, width: int, millions: float
+) -> None:
+    network = build_network(NetworkConfig(backbone=name, width=width), 10)
+    assert count(network) < 6e6
+    assert count(network.backbone) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_unknown_backbone_is_refused() -> None:
+    with pytest.raises(UsageError, match="no backbone 'vit'; there are ddrnet, "):
+        build_backbone(NetworkConfig(backbone="vit"))
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 6, 8])
+@pytest.mark.parametrize("size", [(12, 16), (7, 11), (6, 5), (1, 13)])
+def test_adaptive_pooling_equals_torchs(bins: int, size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(adaptive_avg_pool(x, bins), nn.AdaptiveAvgPool2d(bins)(x))
+
+
+def test_mean_matrix_hand_worked() -> None:
+    third = 1 / 3
+    expected = torch.tensor([[third, third, third, 0, 0], [0, 0, third, third, third]])
+    torch.testing.assert_close(mean_matrix(5, 2), expected)
+
+
+def test_network_normalises_its_input_and_knows_its_prototypes() -> None:
+    network = build_network(NetworkConfig(backbone="fast_scnn"), 4).eval()
+    x = torch.rand(1, 3, 32, 48)
+    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+    std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    with torch.no_grad():
+        expected = network.embed(network.backbone((x - mean) / std))
+        torch.testing.assert_close(network(x).embedding, expected)
+    torch.testing.assert_close(network.prototypes, 3 * torch.eye(4))
+
+
+def test_direction_branch_never_changes_what_the_embedding_learns() -> None:
+    network = build_network(NetworkConfig(backbone="fast_scnn"), 3)
+    network(torch.rand(2, 3, 64, 96)).direction.sum().backward()
+    touched = {n.split(".")[0] for n, p in network.named_parameters() if p.grad is not None}
+    assert touched == {"direction"}
+
+
+def test_width_scales_the_ddrnet() -> None:
+    small = build_network(NetworkConfig(width=16), 10)
+    assert count(small) < count(build_network(NetworkConfig(width=24), 10)) / 1.8
+
+
+def test_every_weight_of_the_small_networks_takes_part() -> None:
+    for name in ("ddrnet", "fast_scnn"):
+        network = build_network(NetworkConfig(backbone=name, width=8), 3)
+        output = network(torch.rand(2, 3, 64, 96))
+        (output.embedding.sum() + output.direction.sum()).backward()
+        assert [n for n, p in network.named_parameters() if p.grad is None] == []
+
+
+# PSPNet on ResNet-50. torchvision is no dependency: names and shapes are those of its resnet50.
+
+TORCHVISION = {
+    "conv1.weight": (64, 3, 7, 7),
+    "bn1.running_var": (64,),
+    "layer1.0.conv1.weight": (64, 64, 1, 1),
+    "layer1.0.downsample.0.weight": (256, 64, 1, 1),
+    "layer1.0.downsample.1.bias": (256,),
+    "layer1.2.bn3.weight": (256,),
+    "layer2.0.conv2.weight": (128, 128, 3, 3),
+    "layer2.3.conv3.weight": (512, 128, 1, 1),
+    "layer3.0.downsample.0.weight": (1024, 512, 1, 1),
+    "layer3.5.conv1.weight": (256, 1024, 1, 1),
+    "layer4.0.conv1.weight": (512, 1024, 1, 1),
+    "layer4.2.bn2.num_batches_tracked": (),
+    "layer4.2.conv3.weight": (2048, 512, 1, 1),
+}
+PARAMETERS_WITHOUT_CLASSIFIER = 25_557_032 - 2_049_000
+
+
+def test_resnet_has_torchvisions_names_and_shapes(resnet: ResNet50) -> None:
+    state = resnet.state_dict()
+    assert {n: tuple(state[n].shape) for n in TORCHVISION} == TORCHVISION
+    assert len(state) == 318
+    assert count(resnet) == PARAMETERS_WITHOUT_CLASSIFIER
+
+
+def test_resnet_is_dilated_instead_of_strided_as_torchvision_does_it(resnet: ResNet50) -> None:
+    convolutions = {n: m for n, m in resnet.named_modules() if isinstance(m, nn.Conv2d)}
+    dilations = {
+        n: convolutions[f"{n}.conv2"].dilation[0]
+        for n in ("layer2.1", "layer3.0", "layer3.1", "layer4.0", "layer4.1")
+    }
+    assert dilations == {
+        "layer2.1": 1,
+        "layer3.0": 1,
+        "layer3.1": 2,
+        "layer4.0": 2,
+        "layer4.1": 4,
+    }
+    strided = sorted(n for n, m in convolutions.items() if m.stride[0] == 2)
+    assert strided == ["conv1", "layer2.0.conv2", "layer2.0.downsample.0"]
+
+
+def fake_torchvision(monkeypatch: pytest.MonkeyPatch, get_state_dict: Any) -> None:
+    weights = SimpleNamespace(IMAGENET1K_V2=SimpleNamespace(get_state_dict=get_state_dict))
+    models = SimpleNamespace(ResNet50_Weights=weights)
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(models=models))
+    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+
+
+def pspnet() -> Any:
+    network = nn.Module()
+    network.backbone = PSPNet()
+    return network
+
+
+def test_imagenet_weights_are_loaded_without_their_classifier(
+    monkeypatch: pytest.MonkeyPatch, resnet: ResNet50
+) -> None:
+    state = {n: torch.full_like(v, 2) for n, v in resnet.state_dict().items()}
+    state |= {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
+    fake_torchvision(monkeypatch, lambda progress: state)
+    network = pspnet()
+    load_imagenet(network)
+    assert all((v == 2).all() for v in network.backbone.resnet.state_dict().values())
+
+
+def test_imagenet_weights_without_torchvision_or_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = pspnet()
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(MissingDependencyError, match="pip install torchvision"):
+        load_imagenet(network)
+
+    def unreachable(progress: bool) -> None:
+        raise OSError("name or service not known")
+
+    fake_torchvision(monkeypatch, unreachable)
+    with pytest.raises(InputError, match="cannot download the ImageNet weights: name or service"):
+        load_imagenet(network)
+
+
+def test_imagenet_weights_exist_for_pspnet_only() -> None:
+    with pytest.raises(UsageError, match="pspnet50 only"):
+        load_imagenet(build_network(NetworkConfig(backbone="fast_scnn"), 3))
