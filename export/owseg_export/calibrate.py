@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -17,15 +17,23 @@ from owseg.types import UInt8Array
 from owseg_export.trained import TrainedNetwork
 from owseg_training.config import ScoreConfig
 from owseg_training.scorers import (
+    METRIC_ONLY,
     SCORERS,
     CalibratedScore,
     Calibration,
-    Evidence,
     fit_calibration,
     get_scorer,
 )
 
 PIXELS_PER_IMAGE = 2000
+
+OPERATING_POINTS: dict[str, Callable[[PixelAnomalyMetric], float | None]] = {
+    "fpr_1": lambda metric: metric.threshold_at_fpr(0.01),
+    "fpr_5": lambda metric: metric.threshold_at_fpr(0.05),
+    "tpr_95": lambda metric: metric.threshold_at_tpr(0.95),
+    "best_f1": lambda metric: metric.threshold_at_best_f1(),
+}
+"""Named thresholds; None where the data have no pixels to fit one on."""
 
 
 def frames(
@@ -51,8 +59,13 @@ def load_resized(
 
 
 def needed_scores(method: str) -> tuple[str, ...]:
-    """Return the raw scores that a method is built from."""
-    return ("eds", "mmsp") if method == "mixture" else (method,)
+    """Return the raw scores whose constants a method needs."""
+    return ("eds",) if method == "mixture" else (method,)
+
+
+def available_scores(trained: TrainedNetwork) -> tuple[str, ...]:
+    """Return the raw scores that a network's head supports."""
+    return tuple(name for name in SCORERS if trained.metric or name not in METRIC_ONLY)
 
 
 def fit_constants(
@@ -95,29 +108,17 @@ def _ceiling(method: str, trained: TrainedNetwork) -> float | None:
     if method == "entropy":
         return 1.0
     if method == "eds":
-        centre = trained.network.prototypes.mean(dim=0)[None, :, None, None]
-        distances = (trained.network.prototypes - centre[0, :, 0, 0]).square().sum(dim=1)
-        return -float(distances.sum())
+        prototypes = trained.network.prototypes
+        return -float((prototypes - prototypes.mean(dim=0)).square().sum())
     return None
-
-
-def build_score(config: ScoreConfig, constants: dict[str, Calibration]) -> CalibratedScore:
-    """Return the score module of a configuration."""
-    return CalibratedScore(config.method, config.form, constants)
 
 
 def operating_points(metric: PixelAnomalyMetric, fitted_on: str) -> tuple[OperatingPoint, ...]:
     """Return the named thresholds that the accumulated scores allow."""
-    thresholds = {
-        "fpr_1": metric.threshold_at_fpr(0.01),
-        "fpr_5": metric.threshold_at_fpr(0.05),
-        "tpr_95": metric.threshold_at_tpr(0.95),
-        "best_f1": metric.threshold_at_best_f1(),
-    }
     return tuple(
         OperatingPoint(name=name, threshold=float(np.clip(value, 0, 1)), fitted_on=fitted_on)
-        for name, value in thresholds.items()
-        if value is not None
+        for name, fit in OPERATING_POINTS.items()
+        if (value := fit(metric)) is not None
     )
 
 
@@ -130,14 +131,3 @@ def accumulate(
         evidence = trained.evidence(torch.from_numpy(image[None]))
         metric.update(score(evidence)[0].numpy(), truth.anomaly, truth.valid)
     return metric
-
-
-def available_scores(trained: TrainedNetwork) -> tuple[str, ...]:
-    """Return the raw scores that a network's head supports."""
-    metric_only = ("mmsp", "eds")
-    return tuple(name for name in SCORERS if trained.metric or name not in metric_only)
-
-
-def evidence_of(trained: TrainedNetwork, image: UInt8Array) -> Evidence:
-    """Return the evidence of one (H, W, 3) uint8 image."""
-    return trained.evidence(torch.from_numpy(image[None]))

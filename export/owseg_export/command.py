@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from owseg.errors import MissingDependencyError
@@ -17,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder of its data set")
     parser.add_argument("--out", type=Path, required=True, help="bundle to write, *.onnx")
     parser.add_argument("--score", help="anomaly score (default: as in the recipe)")
-    parser.add_argument("--form", choices=("constant", "paper"), default="constant")
+    parser.add_argument(
+        "--form",
+        choices=("constant", "paper"),
+        help="constants fitted on training data, or the paper's per-image form "
+        "(default: as in the recipe)",
+    )
     parser.add_argument("--operating-point", default="fpr_1", help="default threshold (fpr_1)")
 
 
@@ -25,15 +31,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
         from owseg_export.export import ExportOptions, export_bundle
-        from owseg_export.trained import load_checkpoint
+        from owseg_training.checkpoint import load_checkpoint
     except ImportError as error:
         raise MissingDependencyError(
             f"owseg export needs torch and onnx ({error}): pip install 'owseg_ros[train]'"
         ) from error
-    from dataclasses import replace
-
-    recipe = load_checkpoint(args.checkpoint).recipe
-    score = replace(recipe.score, method=args.score or recipe.score.method, form=args.form)
+    wanted = load_checkpoint(args.checkpoint).recipe.score
+    score = replace(wanted, method=args.score or wanted.method, form=args.form or wanted.form)
     options = ExportOptions(
         root=args.root, out=args.out, score=score, default_point=args.operating_point
     )

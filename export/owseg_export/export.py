@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,17 @@ import onnx
 
 from owseg import __version__
 from owseg.bundle import load_bundle
-from owseg.datasets import DatasetReader, Truth, TruthMap, load_truth_map, open_dataset
+from owseg.datasets import DatasetReader, Sample, Truth, TruthMap, load_truth_map, open_dataset
 from owseg.datasets.label_spaces import LabelSpace
 from owseg.engines import OnnxRuntimeEngine
 from owseg.errors import OutputError, UsageError
-from owseg.manifest import Manifest, OperatingPoint
+from owseg.manifest import Manifest
+from owseg.metrics import PixelAnomalyMetric
+from owseg.replay.runner import make_folder
 from owseg.types import ClassInfo, UInt8Array
 from owseg_export.calibrate import (
+    OPERATING_POINTS,
     accumulate,
-    build_score,
     fit_constants,
     frames,
     load_resized,
@@ -31,9 +35,9 @@ from owseg_export.graph import OpenWorldGraph
 from owseg_export.parity import ParityLimits, check_parity
 from owseg_export.to_onnx import export_onnx
 from owseg_export.trained import TrainedNetwork, load_trained
-from owseg_training.config import ScoreConfig
+from owseg_training.config import Recipe, ScoreConfig
 from owseg_training.models.dmlnet import MEAN, STD
-from owseg_training.scorers import METRIC_ONLY, CalibratedScore
+from owseg_training.scorers import METRIC_ONLY, CalibratedScore, get_scorer
 
 SLOTS = 32
 
@@ -64,7 +68,7 @@ class ExportOptions:
     size: tuple[int, int] | None = None
     default_point: str = "fpr_1"
     parity_frames: int = 8
-    limits: ParityLimits = ParityLimits()
+    limits: ParityLimits = field(default_factory=ParityLimits)
     max_images: int | None = None
 
 
@@ -81,7 +85,7 @@ class _Limited:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Sample]:
         return iter(self.samples)
 
 
@@ -93,14 +97,15 @@ def export_bundle(checkpoint: Path, options: ExportOptions) -> Manifest:
 
     Raises:
         InputError: the checkpoint or data set cannot be read.
+        UsageError: there is no such score or operating point, or not for this network.
         BundleError: the exported graph differs from torch; nothing is written.
         OutputError: the bundle cannot be written.
     """
+    _check_target(options.out)
     trained = load_trained(checkpoint)
     recipe = trained.checkpoint.recipe
     config = options.score or recipe.score
-    if config.method in METRIC_ONLY and not trained.metric:
-        raise UsageError(f"the score '{config.method}' needs a metric head; this one is softmax")
+    _check_choices(trained, config, options.default_point)
     size = options.size or recipe.network.size
     reader = _Limited(
         open_dataset(recipe.data.dataset, options.root, recipe.data.split), options.max_images
@@ -110,12 +115,9 @@ def export_bundle(checkpoint: Path, options: ExportOptions) -> Manifest:
     constants = fit_constants(
         trained, frames(reader, truth_map, names, size), config, needed_scores(config.method)
     )
-    score = build_score(config, constants)
-    points = operating_points(
-        accumulate(trained, score, frames(reader, truth_map, names, size)),
-        f"{truth_map.name}, {reader.name} {reader.split}, {len(reader)} images",
-    )
-    manifest = _manifest(trained, reader, score, config, points, size, options)
+    score = CalibratedScore(config.method, config.form, constants)
+    metric = accumulate(trained, score, frames(reader, truth_map, names, size))
+    manifest = _manifest(trained, reader, truth_map, score, config, metric, size, options)
     data = _parity_data(reader, truth_map, names, size, options.parity_frames)
     return _write_checked(trained, score, manifest, data, options)
 
@@ -144,13 +146,30 @@ def _write_checked(
         load_bundle(candidate)
         os.replace(candidate, options.out)
     finally:
-        candidate.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            candidate.unlink(missing_ok=True)
     return manifest
+
+
+def _check_target(out: Path) -> None:
+    """Find out before the long work whether the bundle can be written."""
+    make_folder(out.parent)
+    if out.is_dir():
+        raise OutputError(f"cannot write the bundle {out}: it is a folder; name a file with --out")
+
+
+def _check_choices(trained: TrainedNetwork, config: ScoreConfig, point: str) -> None:
+    """Refuse names that do not exist before the long work."""
+    for name in needed_scores(config.method):
+        get_scorer(name)
+    if config.method in METRIC_ONLY and not trained.metric:
+        raise UsageError(f"the score '{config.method}' needs a metric head; this one is softmax")
+    if point not in OPERATING_POINTS:
+        raise UsageError(f"no operating point '{point}'; there are {', '.join(OPERATING_POINTS)}")
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(model, str(path))
     except OSError as error:
         raise OutputError(f"cannot write the bundle {path}: {error.strerror}") from error
@@ -170,14 +189,17 @@ def _parity_data(
 def _manifest(
     trained: TrainedNetwork,
     reader: _Limited,
+    truth_map: TruthMap,
     score: CalibratedScore,
     config: ScoreConfig,
-    points: tuple[OperatingPoint, ...],
+    metric: PixelAnomalyMetric,
     size: tuple[int, int],
     options: ExportOptions,
 ) -> Manifest:
     checkpoint, space = trained.checkpoint, reader.label_space
     prototypes = trained.network.prototypes.numpy()
+    fitted_on = f"{truth_map.name}, {reader.name} {reader.split}, {len(reader)} images"
+    figures = {"data": fitted_on, **asdict(metric.compute().pooled)}
     return Manifest(
         name=checkpoint.recipe.name,
         classes=tuple(
@@ -199,15 +221,15 @@ def _manifest(
             },
             "fitted_on": f"{reader.name} {reader.split}, known pixels",
         },
-        operating_points=points,
+        operating_points=operating_points(metric, fitted_on),
         default_operating_point=options.default_point,
-        provenance=_provenance(trained, reader),
+        provenance={**_provenance(trained, reader), "metrics": figures},
         license=_license(trained),
     )
 
 
 def _provenance(trained: TrainedNetwork, reader: _Limited) -> dict[str, Any]:
-    recipe = trained.checkpoint.recipe
+    recipe = _without_folders(trained.checkpoint.recipe)
     return {
         "owseg": __version__,
         "recipe": recipe.to_dict(),
@@ -219,11 +241,22 @@ def _provenance(trained: TrainedNetwork, reader: _Limited) -> dict[str, Any]:
     }
 
 
+def _without_folders(recipe: Recipe) -> Recipe:
+    """Keep only the names of files: a bundle must not tell where it was made."""
+    return replace(
+        recipe,
+        data=replace(recipe.data, truth_map=Path(recipe.data.truth_map).name),
+        network=replace(recipe.network, init=Path(recipe.network.init).name),
+    )
+
+
 def _license(trained: TrainedNetwork) -> dict[str, str]:
     data = trained.checkpoint.recipe.data
     terms = [LICENSES.get(data.dataset, f"{data.dataset}: see its own terms")]
     if data.scenes or trained.checkpoint.recipe.augment.paste:
         terms.append(LICENSES["scenes"])
+    if trained.checkpoint.recipe.network.init:
+        terms.append("backbone pre-trained in another run: the terms of its data apply too")
     return {"training_data": "; ".join(terms), "weights": "same terms as the training data"}
 
 

@@ -33,6 +33,9 @@ class GraphOutput(NamedTuple):
 class OpenWorldGraph(nn.Module):
     """A trained network with normalisation, distances, scores and decisions.
 
+    A novel prototype claims a pixel if it is the nearest of all prototypes and
+    its radius holds the pixel (DMLNet, Eq. 12).
+
     Squared distances are linear in the lifted embedding [f, |f|^2, 1]:
     ||f - m||^2 = [-2 m, 1, |m|^2] . [f, |f|^2, 1]. The lifted embedding is
     upsampled once, and one matrix product gives the distances to the known
@@ -96,7 +99,7 @@ class OpenWorldGraph(nn.Module):
         return Evidence(-distances, distances)
 
     def _limit(self, evidence: Evidence) -> Tensor:
-        """Squared distance below which a novel prototype is the nearest one (Eq. 12)."""
+        """Squared distance below which a novel prototype is nearer than every known one."""
         if evidence.distances is None:
             return torch.full_like(evidence.logits[:, 0], FAR / 2)
         return evidence.distances.amin(dim=1)

@@ -11,6 +11,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
+from owseg import __version__
 from owseg.bundle import INPUTS, OUTPUTS
 from owseg.manifest import METADATA_KEY, Manifest
 from owseg_export.graph import OpenWorldGraph
@@ -34,7 +35,7 @@ def export_onnx(graph: OpenWorldGraph, manifest: Manifest) -> onnx.ModelProto:
     compress_weights(model)
     del model.metadata_props[:]
     helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
-    model.producer_name, model.producer_version = "owseg", manifest.name
+    model.producer_name, model.producer_version = "owseg", __version__
     strip_debug(model)
     onnx.checker.check_model(model)
     return model

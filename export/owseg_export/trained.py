@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
+from owseg.errors import InputError
 from owseg_training.checkpoint import Checkpoint, load_checkpoint
 from owseg_training.distances import squared_distances
 from owseg_training.models import DMLNet, build_network
@@ -21,7 +24,8 @@ class TrainedNetwork:
 
     Attributes:
         checkpoint: where it came from.
-        network: weights rounded to float16 and back, as the bundle stores them.
+        network: batch normalisation folded into the convolutions, and their weights rounded to
+            float16 and back, as the bundle stores them.
     """
 
     checkpoint: Checkpoint
@@ -55,17 +59,37 @@ def load_trained(path: str | Path) -> TrainedNetwork:
     """Load the averaged network of a checkpoint.
 
     Raises:
-        InputError: the checkpoint cannot be read.
+        InputError: the checkpoint cannot be read, or its weights do not fit its recipe.
     """
     checkpoint = load_checkpoint(path)
     network = build_network(checkpoint.recipe.network, len(checkpoint.class_names))
-    network.load_state_dict(checkpoint.average)
+    try:
+        network.load_state_dict(checkpoint.average)
+    except RuntimeError as error:
+        raise InputError(f"the weights in {path} do not fit the network of its recipe") from error
+    network.eval()
+    fold_batch_norm(network)
     round_weights(network)
-    return TrainedNetwork(checkpoint=checkpoint, network=network.eval().requires_grad_(False))
+    return TrainedNetwork(checkpoint=checkpoint, network=network.requires_grad_(False))
 
 
 @torch.no_grad()
-def round_weights(network: torch.nn.Module) -> None:
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold each batch normalisation into the convolution defined right before it, in place.
+
+    The exporter would fold them anyway; done here, the weights that are rounded are those that
+    the bundle stores.
+    """
+    for module in network.modules():
+        children = list(module.named_children())
+        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, nn.Identity())
+
+
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
     """Round convolution weights to float16 precision in place: the bundle stores them so."""
     for parameter in network.parameters():
         if parameter.ndim == 4:
