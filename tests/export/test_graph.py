@@ -92,7 +92,7 @@ def test_a_pixel_outside_the_radius_of_its_nearest_prototype_is_not_claimed_by_a
 
 def test_slots_out_of_use_claim_nothing() -> None:
     image = pixels((0, 0), (20, 20))
-    slots = torch.zeros(SLOTS, 2), torch.full((SLOTS,), 1e6), torch.zeros(SLOTS)
+    slots = torch.full((SLOTS, 2), 20.0), torch.full((SLOTS,), 1e6), torch.zeros(SLOTS)
     with torch.no_grad():
         output = GRAPH(torch.from_numpy(image), *slots, torch.tensor([1.0]))
     assert output.known[0, 0].tolist() == [0, 1]

@@ -98,6 +98,13 @@ def test_all_scores_lie_in_0_to_1_in_both_forms(name: str, form: str) -> None:
         assert float(found.max()) <= 1.0
 
 
+def test_rounding_never_lifts_the_entropy_above_1() -> None:
+    logits = 1e-4 * torch.randn(1, 3, 100, 100, generator=torch.Generator().manual_seed(0))
+    evidence = Evidence(logits, None)
+    assert SCORERS["entropy"](evidence).max() > 1  # by one unit in the last place
+    assert CalibratedScore("entropy", "paper", {})(evidence).max() <= 1
+
+
 def test_constant_form_of_a_pixel_ignores_the_rest_of_the_image() -> None:
     alone = evidence_at(PROTOTYPES[:1] * 0.6)
     beside = evidence_at(torch.stack([PROTOTYPES[0] * 0.6, PROTOTYPES.mean(dim=0)]))

@@ -77,12 +77,15 @@ def test_mean_matrix_hand_worked() -> None:
 
 def test_network_normalises_its_input_and_knows_its_prototypes() -> None:
     network = build_network(NetworkConfig(backbone="fast_scnn"), 4).eval()
+    nn.init.normal_(network.embed.weight, std=100.0)
     x = torch.rand(1, 3, 32, 48)
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     with torch.no_grad():
         expected = network.embed(network.backbone((x - mean) / std))
-        torch.testing.assert_close(network(x).embedding, expected)
+        found = network(x).embedding
+    assert float(expected.std()) > 1e-3
+    torch.testing.assert_close(found, expected)
     torch.testing.assert_close(network.prototypes, 3 * torch.eye(4))
 
 

@@ -51,11 +51,11 @@ def test_no_warm_up_starts_at_the_peak() -> None:
 
 
 def test_only_matrices_and_kernels_are_decayed() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
     optimizer = build_optimizer(network, OptimConfig(weight_decay=0.1))
     decayed, plain = optimizer.param_groups
-    assert [p.ndim for p in decayed["params"]] == [4]
-    assert [p.ndim for p in plain["params"]] == [1, 1, 1]
+    assert [p.ndim for p in decayed["params"]] == [4, 2]
+    assert [p.ndim for p in plain["params"]] == [1, 1, 1, 1]
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
 
 

@@ -79,6 +79,13 @@ def test_a_draw_depends_on_seed_and_index_alone(painted_reader: Any, plain: Reci
     assert not same(other[0], draws[0])
 
 
+def test_one_image_is_augmented_anew_at_each_draw(plain: Recipe, painted_reader: Any) -> None:
+    painted_reader.samples = painted_reader.samples[:1]
+    stream = TrainingStream(painted_reader, SPLIT_A, plain, 8)
+    draws = [stream[i] for i in range(4)]
+    assert not any(same(draws[i], draws[j]) for i in range(4) for j in range(i))
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_worker_processes_deliver_the_same_batches(painted_reader: Any, plain: Recipe) -> None:
     stream = TrainingStream(painted_reader, SPLIT_A, plain, 8)
