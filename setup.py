@@ -58,7 +58,7 @@ setup(
         "numpy>=1.24",
         "opencv-python-headless>=4.8",
         "onnxruntime>=1.17",
-        "rosbags>=0.10.4",
+        "rosbags>=0.11",
         "mcap>=1.1",
         "jinja2>=3.1",
         "tqdm>=4.66",

@@ -73,13 +73,12 @@ class FakeEngine(BaseEngine):
     ) -> tuple[np.typing.NDArray[np.bool_], np.typing.NDArray[np.intp]]:
         difference = embedding[:, None] - prototypes.vectors[None, :, :, None, None]
         distances = np.square(difference).sum(axis=2)
-        inside = (distances < prototypes.radius[:, None, None]) & (
-            prototypes.valid[:, None, None] > 0.5
-        )
-        distances = np.where(inside, distances, _FAR)
+        distances = np.where(prototypes.valid[:, None, None] > 0.5, distances, _FAR)
+        nearest = distances.argmin(axis=1)
+        inside = distances.min(axis=1) < np.minimum(prototypes.radius[nearest], _FAR)
         stride, m = self.manifest.stride, self.manifest
-        claimed = (distances.min(axis=1) < _FAR).repeat(stride, 1).repeat(stride, 2)
-        slot = distances.argmin(axis=1).repeat(stride, 1).repeat(stride, 2)
+        claimed = inside.repeat(stride, 1).repeat(stride, 2)
+        slot = nearest.repeat(stride, 1).repeat(stride, 2)
         return claimed[:, : m.height, : m.width], slot[:, : m.height, : m.width]
 
 
