@@ -223,13 +223,15 @@ def _manifest(
         },
         operating_points=operating_points(metric, fitted_on),
         default_operating_point=options.default_point,
-        provenance={**_provenance(trained, reader), "metrics": figures},
+        provenance={**_provenance(trained, reader, config), "metrics": figures},
         license=_license(trained),
     )
 
 
-def _provenance(trained: TrainedNetwork, reader: _Limited) -> dict[str, Any]:
-    recipe = _without_folders(trained.checkpoint.recipe)
+def _provenance(
+    trained: TrainedNetwork, reader: _Limited, config: ScoreConfig
+) -> dict[str, Any]:
+    recipe = replace(_without_folders(trained.checkpoint.recipe), score=config)
     return {
         "owseg": __version__,
         "recipe": recipe.to_dict(),
