@@ -4,11 +4,15 @@
     ├── UsageError                an option or argument that makes no sense
     ├── MissingDependencyError    an optional package is not installed
     ├── OutputError               a place that cannot be written
+    ├── HostError                 the middleware: cannot start, or nobody answers
     ├── InputError                something that was given to read
     │   ├── BagError              a recording: missing, truncated, without images
     │   ├── ImageError            one image or image message: encoding, step, size
     │   ├── DatasetError          a data-set folder: missing or unpaired files
-    │   └── TruthError            ground truth: other size, unknown ids
+    │   ├── TruthError            ground truth: other size, unknown ids
+    │   └── ShotError             an example of a new class: mask, polygon, cluster
+    ├── PrototypeError            a class that does not fit: name, slots, vectors
+    │   └── StoreError            a prototype store: damaged, newer, of another network
     └── ModelError
         ├── BundleError           a model file: not ONNX, no manifest, mismatch
         └── EngineError           a runtime that cannot load or run the graph
@@ -38,6 +42,10 @@ class OutputError(OwsegError):
     """An output file or folder that cannot be created or written."""
 
 
+class HostError(OwsegError):
+    """A middleware that cannot start or send, or a service that does not answer."""
+
+
 class InputError(OwsegError):
     """Something given to be read cannot be used."""
 
@@ -56,6 +64,18 @@ class DatasetError(InputError):
 
 class TruthError(InputError):
     """Ground truth of another size than the image, or with ids that no map explains."""
+
+
+class ShotError(InputError):
+    """An example of a new class with an unusable mask: other size, empty, or too small."""
+
+
+class PrototypeError(OwsegError):
+    """A novel class that does not fit: bad or double name, no free slot, NaN or odd vectors."""
+
+
+class StoreError(PrototypeError):
+    """A prototype store that is damaged, of a newer schema, read-only, or of another network."""
 
 
 class ModelError(OwsegError):

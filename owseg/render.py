@@ -92,6 +92,20 @@ def cluster_palette() -> UInt8Array:
     return _frozen(table)
 
 
+def distinct_color(taken: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
+    """Return the bright colour that is farthest, in CIE Lab, from those that are taken.
+
+    Unknown orange, the grey of other ids, black and white count as taken. The same colours
+    give the same answer, whatever their order.
+    """
+    candidates, lab = _bright_colors()
+    fixed = [UNKNOWN_COLOR, OTHER_COLOR, OUTLINE_COLOR, (0, 0, 0)]
+    anchors = _to_lab(np.array([*fixed, *taken], np.uint8))
+    gap = np.min([_distance(lab, anchor) for anchor in anchors], axis=0)
+    red, green, blue = candidates[int(np.argmax(gap))].tolist()
+    return red, green, blue
+
+
 def color_clusters(clusters: UInt16Array) -> UInt8Array:
     """Colour cluster ids: (H, W) uint16 to (H, W, 3) uint8 RGB; black = not unknown."""
     return color_labels(_cyclic(clusters), cluster_palette())

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 from owseg import __version__
@@ -24,19 +25,24 @@ COMMANDS = {
     "demo": ("owseg.cli.demo", "replay a generated street drive through the shipped model"),
     "replay": ("owseg.cli.replay", "replay a ROS 2 bag or image folder through a model"),
     "eval": ("owseg.cli.evaluate", "evaluate a model on a labelled data set"),
+    "prototypes": ("owseg.cli.prototypes", "learn new classes and look after those learnt"),
     "doctor": ("owseg.cli.doctor", "check the installation and say how to mend it"),
 }
 """Commands of the core by name: module and summary.
 
-A module has SUMMARY, EXAMPLE, add_arguments and run. Other packages add theirs through
-the entry-point group `owseg.commands`; a name of the core stays with the core.
+A module has SUMMARY, EXAMPLE, add_arguments and run; one of a group of commands has a table
+like this one, COMMANDS, instead of the last two. Other packages add theirs through the
+entry-point group `owseg.commands`; a name of the core stays with the core.
 """
 
 SUMMARIES = {
     "train": "train a network by a recipe",
     "export": "export a checkpoint as a model bundle",
+    "incremental": "learn classes from a few images and compare the methods",
+    "node": "start a node, on ROS 2 or without it",
+    "up": "start all nodes without ROS 2, and keep them running",
 }
-"""Summaries of commands that our own training packages add, so that help need not import them."""
+"""Summaries of commands that our own packages add, so that help need not import them."""
 
 INTERRUPTED = 130
 
@@ -58,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # names and paths that a terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
@@ -89,20 +97,30 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """
     parser = _Parser(prog="owseg", description="Open-world perception: known, anomalous, unknown.")
     parser.add_argument("--version", action="version", version=f"owseg {__version__}")
+    _add_commands(parser, _commands(), argv)
+    return parser
+
+
+def _add_commands(
+    parser: argparse.ArgumentParser, table: dict[str, tuple[Any, str]], argv: Sequence[str]
+) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    chosen = next((word for word in argv if not word.startswith("-")), None)
-    for name, (load, summary) in _commands().items():
+    words = iter(argv)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, (load, summary) in table.items():
         sub = commands.add_parser(
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         if name == chosen:
-            _fill(sub, _loaded(name, load))
-    return parser
+            _fill(sub, _loaded(name, load), tuple(words))
 
 
-def _fill(parser: argparse.ArgumentParser, module: Any) -> None:
+def _fill(parser: argparse.ArgumentParser, module: Any, argv: Sequence[str]) -> None:
     parser.description = module.SUMMARY
     parser.epilog = f"example:\n  {module.EXAMPLE}"
+    if hasattr(module, "COMMANDS"):
+        _add_commands(parser, _loaders(module.COMMANDS), argv)
+        return
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
 
@@ -113,11 +131,15 @@ def _commands() -> dict[str, tuple[Any, str]]:
         entry.name: (entry.load, SUMMARIES.get(entry.name, f"(from {_origin(entry)})"))
         for entry in sorted(entry_points(group="owseg.commands"), key=lambda e: e.name)
     }
-    core = {
-        name: (partial(importlib.import_module, path), summary)
-        for name, (path, summary) in COMMANDS.items()
-    }
+    core = _loaders(COMMANDS)
     return {**core, **{name: command for name, command in found.items() if name not in core}}
+
+
+def _loaders(table: dict[str, tuple[str, str]]) -> dict[str, tuple[Any, str]]:
+    return {
+        name: (partial(importlib.import_module, path), summary)
+        for name, (path, summary) in table.items()
+    }
 
 
 def _loaded(name: str, load: Any) -> Any:
