@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,45 @@ from owseg.metrics import (
     PixelAnomalyMetric,
     SegmentationMetric,
 )
+from owseg.prototypes.checks import name_key
+from owseg.prototypes.classes import NovelClass
 from owseg.types import UNKNOWN_ID, Result
 
 
 class Evaluation:
     """Compares results with label maps.
 
+    A novel class that has the name of a label is evaluated like a known one: pixels that it
+    takes from other classes count against both, and its own pixels are no anomalies any more
+    where decisions are judged (components). Learning leaves the anomaly score as it is, so
+    that figures of the score (AUROC, AUPR, FPR95, ECE) keep them as anomalies.
+
     Args:
         manifest: the model; its classes are the known ones.
         truth_map: meaning of the label ids.
+        novel: classes that were learnt on the way.
 
     Raises:
-        TruthError: the map has a class that is neither known to the model, held out nor ignored.
+        TruthError: the map has a class that is neither known to the model, learnt, held out
+            nor ignored.
     """
 
-    def __init__(self, manifest: Manifest, truth_map: TruthMap) -> None:
-        truth_map.table(manifest.class_names)
+    def __init__(
+        self, manifest: Manifest, truth_map: TruthMap, novel: Sequence[NovelClass] = ()
+    ) -> None:
         self.manifest = manifest
         self.truth_map = truth_map
+        self.learnt = _learnt(truth_map, novel)
+        self._names = _names_by_id(manifest, self.learnt)
+        self._score_map = truth_map.with_held_out(
+            tuple(dict.fromkeys((*truth_map.held_out, *self.learnt)))
+        )
+        self._map = truth_map.with_held_out(
+            tuple(name for name in truth_map.held_out if name not in self.learnt)
+        )
+        self._map.table(self._names)
         self.pixels = PixelAnomalyMetric()
-        self.segmentation = SegmentationMetric(len(manifest.classes))
+        self.segmentation = SegmentationMetric(len(self._names))
         self.calibration = CalibrationMetric()
         self.components = ComponentMetric()
         self.frames = 0
@@ -49,7 +69,7 @@ class Evaluation:
             labels: (H, W) label ids, of the size of the frame.
 
         Returns:
-            The truth in the ids of the model.
+            The truth in the ids of the model and of the novel classes.
 
         Raises:
             TruthError: another size, or ids that the truth map does not explain.
@@ -60,11 +80,13 @@ class Evaluation:
                 f"frame {result.frame.index} is {result.frame.width}x{result.frame.height}, "
                 f"its ground truth {size}; they must be of one size"
             )
-        truth = self.truth_map.apply(labels, self.manifest.class_names)
-        self.pixels.update(result.anomaly, truth.anomaly, truth.valid)
+        truth = self._map.apply(labels, self._names)
+        scored = self._score_map.apply(labels, self._names) if self.learnt else truth
+        self.pixels.update(result.anomaly, scored.anomaly, scored.valid)
         self.segmentation.update(result.known, truth.known)
-        self.calibration.update(result.anomaly, truth.anomaly, truth.valid)
-        self.components.update(result.open_set == UNKNOWN_ID, truth.anomaly, truth.valid)
+        self.calibration.update(result.anomaly, scored.anomaly, scored.valid)
+        judged = truth.valid & ~(scored.anomaly & ~truth.anomaly) if self.learnt else truth.valid
+        self.components.update(result.open_set == UNKNOWN_ID, truth.anomaly, judged)
         self.frames += 1
         return truth
 
@@ -73,13 +95,15 @@ class Evaluation:
         anomaly = self.pixels.compute()
         segmentation = self.segmentation.compute()
         components = self.components.compute()
-        names = self.manifest.class_names
+        iou = dict(zip(self._names, segmentation.iou, strict=True))
+        iou = {name: iou[name] for name in (*self.manifest.class_names, *self.learnt)}
         return {
             "frames_with_truth": self.frames,
             "truth_map": self.truth_map.name,
             "held_out": list(self.truth_map.held_out),
             "miou": segmentation.miou,
-            "iou": dict(zip(names, segmentation.iou, strict=True)),
+            "iou": iou,
+            **self._incremental(),
             "pixel_accuracy": segmentation.pixel_accuracy,
             "anomaly": anomaly.as_dict()["pooled"],
             "anomaly_per_image": {
@@ -88,12 +112,56 @@ class Evaluation:
                 "images_without_anomaly": anomaly.images_without_anomaly,
             },
             "components": {
-                "siou": components.siou,
-                "ppv": components.ppv,
-                "f1": components.f1,
+                name: getattr(components, name) if self._map.held_out or not self.learnt else None
+                for name in ("siou", "ppv", "f1")
             },
             "ece": self.calibration.compute().ece,
         }
+
+    def _incremental(self) -> dict[str, Any]:
+        """Return mIoU of the old, the novel and all classes; nothing where none was learnt."""
+        if not self.learnt:
+            return {}
+        iou = self.segmentation.compute().iou
+        true = self.segmentation.confusion.sum(axis=1) > 0
+        present = {i: value for i, value in enumerate(iou) if value is not None and true[i]}
+        old = [value for i, value in present.items() if i < len(self.manifest.classes)]
+        novel = [present[i] for i in self.learnt.values() if i in present]
+        figures = {"old": _mean(old), "novel": _mean(novel), "all": _mean([*old, *novel])}
+        return {
+            "learnt": list(self.learnt),
+            "incremental": {**figures, "harmonic": _harmonic(figures["old"], figures["novel"])},
+        }
+
+
+def _learnt(truth_map: TruthMap, novel: Sequence[NovelClass]) -> dict[str, int]:
+    """Return the ids of the novel classes that the truth map has, by the name it gives them."""
+    ids = {name_key(item.name): item.id for item in novel}
+    names = dict.fromkeys(truth_map.labels[label] for label in sorted(truth_map.labels))
+    return {
+        name: ids[name_key(name)]
+        for name in names
+        if name_key(name) in ids and name not in truth_map.ignore
+    }
+
+
+def _names_by_id(manifest: Manifest, learnt: dict[str, int]) -> tuple[str, ...]:
+    """Return names by id, with unreadable ones for ids that the truth lacks."""
+    names = [*manifest.class_names]
+    names += ["\0"] * (max(learnt.values(), default=-1) + 1 - len(names))
+    for name, number in learnt.items():
+        names[number] = name
+    return tuple(names)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _harmonic(old: float | None, novel: float | None) -> float | None:
+    if old is None or novel is None:
+        return None
+    return 2 * old * novel / (old + novel) if old + novel else 0.0
 
 
 def truth_map_for(model: Manifest, space: LabelSpace) -> TruthMap:

@@ -51,6 +51,8 @@ class Manifest:
         default_operating_point: the one that is used unless another is chosen.
         provenance: recipe, data set, split, commit, metrics.
         license: terms of the training data and of the weights.
+        heads: number of classes, the last ones, that heads of their own decide; they have no
+            prototype.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Manifest:
     default_operating_point: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
     license: Mapping[str, str] = field(default_factory=dict)
+    heads: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a manifest that contradicts itself."""
@@ -110,9 +113,15 @@ class Manifest:
             )
 
     def _check_prototypes(self) -> None:
-        if self.prototypes.ndim != 2 or self.prototypes.shape[0] not in (0, len(self.classes)):
+        if not 0 <= self.heads < len(self.classes):
             raise BundleError(
-                f"model '{self.name}': expected one prototype per class, "
+                f"model '{self.name}': {self.heads} of {len(self.classes)} classes have heads of "
+                "their own; at least one must be of the base"
+            )
+        expected = len(self.classes) - self.heads
+        if self.prototypes.ndim != 2 or self.prototypes.shape[0] not in (0, expected):
+            raise BundleError(
+                f"model '{self.name}': expected one prototype per class without a head, "
                 f"got an array of shape {self.prototypes.shape}"
             )
         if not np.isfinite(self.prototypes).all():
@@ -173,6 +182,7 @@ class Manifest:
                 "default_operating_point": self.default_operating_point,
                 "provenance": dict(self.provenance),
                 "license": dict(self.license),
+                **({"heads": self.heads} if self.heads else {}),
             }
         )
 
@@ -234,6 +244,7 @@ def _from_dict(raw: dict[str, Any]) -> Manifest:
         default_operating_point=str(raw["default_operating_point"]),
         provenance=dict(raw["provenance"]),
         license=dict(raw["license"]),
+        heads=int(raw.get("heads", 0)),
     )
 
 

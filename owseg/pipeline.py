@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from owseg.engines.base import Engine, PrototypeSlots
-from owseg.errors import UsageError
+from owseg.errors import EngineError, PrototypeError, UsageError
 from owseg.grouping import GROUPINGS
+from owseg.prototypes.classes import PrototypeSet
+from owseg.resize import fit_image
 from owseg.types import ClassInfo, FloatArray, Frame, Result, UInt8Array
 
 OUTPUTS = ("known", "anomaly", "open_set")
@@ -18,6 +21,9 @@ OUTPUTS = ("known", "anomaly", "open_set")
 
 class Pipeline:
     """Turns frames into results with one engine.
+
+    Novel classes can be swapped at any time by `set_prototypes`, from any thread: each
+    frame is processed with one whole set, and its result says which classes that had.
 
     Args:
         engine: a loaded engine.
@@ -42,7 +48,7 @@ class Pipeline:
             raise UsageError(f"no grouping '{grouping}'; there are {', '.join(GROUPINGS)}")
         self.engine = engine
         self.manifest = engine.manifest
-        self.prototypes = PrototypeSlots.empty(self.manifest)
+        self._active = _lay_out(PrototypeSet(), engine)
         self._group = GROUPINGS[grouping]
         chosen = self.manifest.threshold(operating_point) if threshold is None else threshold
         self.threshold = chosen
@@ -61,29 +67,51 @@ class Pipeline:
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
         """The classes that can appear in `known`, in the order of their ids."""
-        return self.manifest.classes
+        return self._active.classes
+
+    @property
+    def prototypes(self) -> PrototypeSet:
+        """The novel classes in use."""
+        return self._active.prototypes
+
+    def set_prototypes(self, prototypes: PrototypeSet) -> None:
+        """Use other novel classes from the next frame on; a frame under way is not affected.
+
+        Args:
+            prototypes: the whole set; an empty one removes all novel classes.
+
+        Raises:
+            PrototypeError: they belong to another network, or do not fit its graph; the set
+                in use stays.
+        """
+        self._active = _lay_out(prototypes, self.engine)
 
     def warm_up(self) -> None:
         """Run one black image, so that the first frame is as quick as the others."""
         shape = (self.manifest.height, self.manifest.width, 3)
         self.process(Frame(image=np.zeros(shape, np.uint8)))
 
-    def process(self, frame: Frame) -> Result:
+    def process(self, frame: Frame, *, group: bool = True) -> Result:
         """Run one frame.
+
+        Args:
+            frame: the frame.
+            group: whether to look for unknown objects; False leaves `clusters` 0.
 
         Returns:
             The result at the resolution of the frame; `timings_ms` has "inference"
             (resize, graph, resize back) and "grouping".
         """
         clock = _Stopwatch()
-        image = self._fit(frame.image)
-        arrays = self.engine.infer(image[None], self.prototypes, self._threshold, OUTPUTS)
+        active = self._active
+        image = fit_image(frame.image, self.manifest)
+        arrays = self.engine.infer(image[None], active.slots, self._threshold, OUTPUTS)
         size = (frame.width, frame.height)
-        known = _nearest(arrays["known"][0], size)
-        open_set = _nearest(arrays["open_set"][0], size)
+        known = _nearest(active.translate(arrays["known"][0]), size)
+        open_set = _nearest(active.translate(arrays["open_set"][0]), size)
         anomaly = _linear(arrays["anomaly"][0], size)
         clock.lap("inference")
-        clusters = self._group(open_set)
+        clusters = self._group(open_set) if group else np.zeros(open_set.shape, np.uint16)
         clock.lap("grouping")
         return Result(
             frame=frame,
@@ -92,16 +120,50 @@ class Pipeline:
             open_set=open_set,
             clusters=clusters,
             timings_ms=clock.laps,
+            classes=active.classes,
         )
 
-    def _fit(self, image: UInt8Array) -> UInt8Array:
-        """Resize to the input size of the network; the aspect ratio follows the network."""
-        height, width = self.manifest.height, self.manifest.width
-        if image.shape[:2] == (height, width):
-            return np.ascontiguousarray(image)
-        shrinks = image.shape[0] > height or image.shape[1] > width
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Active:
+    """A set of novel classes, ready for the graph. Replaced as a whole, by one assignment.
+
+    Attributes:
+        prototypes: the set.
+        slots: its vectors in the slots of the graph.
+        table: (256,) uint8 from values of the graph to class ids; None = no novel class.
+        classes: known and novel classes, in the order of their ids.
+    """
+
+    prototypes: PrototypeSet
+    slots: PrototypeSlots
+    table: UInt8Array | None
+    classes: tuple[ClassInfo, ...]
+
+    def translate(self, values: np.ndarray) -> np.ndarray:
+        """Turn slots into the ids of the classes that own them; costs nothing without any."""
+        return values if self.table is None else cv2.LUT(values, self.table)
+
+
+def _lay_out(prototypes: PrototypeSet, engine: Engine) -> _Active:
+    manifest = engine.manifest
+    if prototypes.classes and prototypes.space != engine.space:
+        raise PrototypeError(
+            f"the novel classes belong to model {prototypes.space[:12] or '(unknown)'}, not to "
+            f"'{manifest.name}' ({engine.space[:12]}): prototypes of one network mean nothing to "
+            "another; use that model, or learn them again with this one"
+        )
+    slots, table = prototypes.slots(manifest)
+    try:
+        slots.check(manifest)
+    except EngineError as error:
+        raise PrototypeError(f"the novel classes cannot be used: {error}") from error
+    return _Active(
+        prototypes=prototypes,
+        slots=slots,
+        table=table if prototypes.classes else None,
+        classes=(*manifest.classes, *(item.info for item in prototypes.classes)),
+    )
 
 
 def _nearest(ids: np.ndarray, size: tuple[int, int]) -> UInt8Array:

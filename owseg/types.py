@@ -94,6 +94,7 @@ class Result:
         open_set: (H, W) uint8, `known`, or 255 where the pixel is called unknown.
         clusters: (H, W) uint16, 0 = not unknown, 1.. = unknown object.
         timings_ms: milliseconds by stage ("inference", "grouping", ...).
+        classes: what the ids in `known` and `open_set` mean in this frame, in their order.
     """
 
     frame: Frame
@@ -102,6 +103,7 @@ class Result:
     open_set: UInt8Array
     clusters: UInt16Array
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    classes: tuple[ClassInfo, ...] = ()
 
     @property
     def num_clusters(self) -> int:

@@ -12,6 +12,7 @@ from owseg.engines import fake_manifest
 from owseg.errors import TruthError
 from owseg.evaluation import Evaluation, truth_map_for
 from owseg.metrics import ComponentRules
+from owseg.prototypes import NovelClass
 from owseg.types import Frame, Result
 
 LABELS = {0: "a", 1: "b", 2: "c", 7: "thing", 11: "void"}
@@ -174,3 +175,104 @@ def test_several_void_ids():
     truth = truth_map.apply(np.array([[0, 1, 5, 9]], np.uint8), ("a",))
     assert truth.known.tolist() == [[0, 255, 255, 255]]
     assert truth.valid.tolist() == [[True, True, False, False]]
+
+
+# Learnt classes --------------------------------------------------------------------------------
+
+
+def novel(number, name):
+    vectors = np.zeros((1, 3), np.float32)
+    return NovelClass(id=number, name=name, color=(1, 2, 3), radius=1.0, vectors=vectors)
+
+
+LEARNT_TRUTH = labels_of([0, 0, 0, 1, 1], [7, 7, 7, 7, 11])
+LEARNT = [[0, 0, 5, 1, 5], [5, 5, 0, 4, 5]]
+SCORES = [[0.1, 0.1, 0.7, 0.1, 0.7], [0.9, 0.2, 0.9, 0.9, 0.9]]
+
+
+def learnt_figures(manifest, novel_classes, truth_map=MAP, known=LEARNT):
+    evaluation = Evaluation(manifest, truth_map, novel_classes)
+    result = result_of(known, SCORES)
+    truth = evaluation.update(result, LEARNT_TRUTH)
+    return evaluation.metrics(), truth
+
+
+def test_a_learnt_class_counts_both_ways(manifest):
+    """Claims on old classes lower these, pixels not claimed lower the learnt class."""
+    figures, truth = learnt_figures(manifest, [novel(4, "other"), novel(5, "Thing")])
+    # a: 2 of 3, once said wrongly (a thing); b: 1 of 2; thing: 2 of 4, 2 said wrongly
+    want = {"a": 2 / 4, "b": 1 / 2, "c": None, "thing": 2 / 6}
+    assert figures["iou"] == pytest.approx(want)
+    assert figures["learnt"] == ["thing"]
+    incremental = figures["incremental"]
+    assert incremental["old"] == pytest.approx(1 / 2)
+    assert incremental["novel"] == pytest.approx(1 / 3)
+    assert incremental["all"] == figures["miou"] == pytest.approx((1 / 2 + 1 / 2 + 1 / 3) / 3)
+    assert incremental["harmonic"] == pytest.approx(2 / (2 + 3))
+    np.testing.assert_array_equal(truth.known, [[0, 0, 0, 1, 1], [5, 5, 5, 5, 255]])
+    assert not truth.anomaly.any()
+    json.dumps(figures, allow_nan=False)
+
+
+def test_learning_leaves_the_figures_of_the_score(manifest):
+    before, _ = learnt_figures(manifest, [])
+    after, _ = learnt_figures(manifest, [novel(5, "thing")])
+    for key in ("anomaly", "anomaly_per_image", "ece", "held_out", "truth_map"):
+        assert after[key] == before[key]
+    assert "incremental" not in before
+    assert "learnt" not in before
+
+
+def test_a_learnt_class_need_not_be_held_out(manifest):
+    all_known = TruthMap(name="hand", labels=LABELS, ignore=("void",))
+    with pytest.raises(TruthError, match="class 'thing' is not one of"):
+        Evaluation(manifest, all_known)
+    figures, _ = learnt_figures(manifest, [novel(5, "thing")], all_known)
+    held_out, _ = learnt_figures(manifest, [novel(5, "thing")])
+    for key in ("iou", "incremental", "anomaly", "ece"):
+        assert figures[key] == held_out[key]
+
+
+def test_novel_classes_that_the_truth_lacks_only_take(manifest):
+    ignored = TruthMap(name="hand", labels=LABELS, held_out=("thing",), ignore=("void", "c"))
+    for truth_map in (MAP, ignored):
+        figures, truth = learnt_figures(
+            manifest, [novel(5, "sofa"), novel(6, "void"), novel(7, "c2")], truth_map
+        )
+        assert figures["iou"] == {"a": 2 / 3, "b": 1 / 2, "c": None}
+        assert "incremental" not in figures
+        assert truth.anomaly.sum() == 4
+
+
+def test_of_two_held_out_classes_one_is_learnt(manifest):
+    labels = {**LABELS, 8: "sofa"}
+    both = TruthMap(name="two", labels=labels, held_out=("thing", "sofa"), ignore=("void",))
+    evaluation = Evaluation(manifest, both, [novel(9, "sofa")])
+    evaluation.components.rules = ComponentRules(min_prediction=1, min_truth=1)
+    truth_labels = np.zeros((8, 8), np.uint8)
+    truth_labels[1:4, 1:4] = 7
+    truth_labels[5:8, 5:8] = 8
+    anomaly = np.where(np.isin(truth_labels, (7, 8)), 0.9, 0.1)
+    truth = evaluation.update(result_of(np.zeros((8, 8)), anomaly), truth_labels)
+    figures = evaluation.metrics()
+    np.testing.assert_array_equal(truth.anomaly, truth_labels == 7)
+    np.testing.assert_array_equal(truth.known == 9, truth_labels == 8)
+    # the score: both are anomalies; what is left unknown: only the thing is to be found, and
+    # a sofa that is called unknown is neither a hit nor a false alarm
+    assert figures["anomaly"]["auroc"] == 1
+    assert figures["components"] == pytest.approx({"siou": 1.0, "ppv": 1.0, "f1": 1.0})
+    assert figures["incremental"]["novel"] == 0
+    assert figures["incremental"]["harmonic"] == 0
+
+
+def test_where_nothing_is_left_to_find_there_are_no_components(manifest):
+    figures, _ = learnt_figures(manifest, [novel(5, "thing")])
+    assert figures["components"] == {"siou": None, "ppv": None, "f1": None}
+
+
+def test_a_learnt_class_without_a_true_pixel(manifest):
+    evaluation = Evaluation(manifest, MAP, [novel(5, "thing")])
+    evaluation.update(result_of([[0, 5]], [[0.1, 0.1]]), labels_of([0, 0]))
+    figures = evaluation.metrics()
+    assert figures["incremental"] == {"old": 0.5, "novel": None, "all": 0.5, "harmonic": None}
+    assert figures["iou"]["thing"] == 0.0

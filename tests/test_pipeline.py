@@ -216,3 +216,4 @@ def test_warm_up_runs_one_black_picture():
 def test_classes_are_those_of_the_model():
     engine = SpyEngine()
     assert [c.name for c in Pipeline(engine).classes] == ["a", "b", "c"]
+    assert Pipeline(engine).process(Frame(image=picture())).classes == engine.manifest.classes

@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from owseg.bundle import shipped_model
+from owseg.datasets.truth_map import TruthMap
 from owseg.engines import ENGINES, Engine, open_engine
 from owseg.engines.onnxruntime import DEVICES
 from owseg.errors import UsageError
+from owseg.evaluation import Evaluation
 from owseg.pipeline import Pipeline
+from owseg.prototypes import PrototypeStore
 from owseg.replay.bars import missed_bars, parse_bar
 from owseg.replay.runner import OUTPUT, Progress
 
@@ -24,13 +27,28 @@ T = TypeVar("T")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose model, engine and threshold."""
-    parser.add_argument("--model", type=Path, help="model bundle (default: the one shipped)")
-    parser.add_argument("--engine", choices=sorted(ENGINES), default="onnxruntime")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
+    """Add the options that choose model, engine, threshold and novel classes."""
+    add_engine_arguments(parser)
+    parser.add_argument(
+        "--prototypes",
+        type=Path,
+        metavar="STORE",
+        help="also name the novel classes of this store, see 'owseg prototypes add'",
+    )
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--threshold", type=float, help="anomaly threshold, 0..1")
     threshold.add_argument("--operating-point", help="named threshold of the bundle, e.g. fpr_1")
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose model and engine."""
+    parser.add_argument("--model", type=Path, help="model bundle (default: the one shipped)")
+    parser.add_argument(
+        "--engine", choices=sorted(ENGINES), default="onnxruntime", help="runtime (onnxruntime)"
+    )
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="where it runs (auto: a GPU if usable)"
+    )
 
 
 def add_bar_argument(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +68,22 @@ def engine_from(args: argparse.Namespace) -> Engine:
 
 
 def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
-    """Build the pipeline that the options choose."""
-    return Pipeline(engine, threshold=args.threshold, operating_point=args.operating_point)
+    """Build the pipeline that the options choose.
+
+    Raises:
+        StoreError: the store of novel classes cannot be read, or is of another network.
+        PrototypeError: its classes do not fit the model.
+    """
+    pipeline = Pipeline(engine, threshold=args.threshold, operating_point=args.operating_point)
+    if args.prototypes is not None:
+        with PrototypeStore(args.prototypes, read_only=True, space=engine.space) as store:
+            pipeline.set_prototypes(store.read())
+    return pipeline
+
+
+def evaluation_for(pipeline: Pipeline, truth_map: TruthMap) -> Evaluation:
+    """Build the comparison of a pipeline, with its novel classes, with ground truth."""
+    return Evaluation(pipeline.manifest, truth_map, pipeline.prototypes.classes)
 
 
 class Bar(Progress):
@@ -116,6 +148,8 @@ def _summary(metrics: dict[str, Any]) -> dict[str, str]:
         lines["speed"] = f"{metrics['fps']:.1f} frames/s, {latency}"
     if "miou" in metrics:
         lines["mIoU"] = _percent(metrics["miou"])
+        if "incremental" in metrics:
+            lines["learnt"] = _learnt(metrics)
         for key, title in (("anomaly", "anomaly"), ("anomaly_per_image", "per image")):
             figures = metrics[key]
             lines[title] = ", ".join(
@@ -123,6 +157,13 @@ def _summary(metrics: dict[str, Any]) -> dict[str, str]:
                 for name, field in (("AUROC", "auroc"), ("AUPR", "aupr"), ("FPR95", "fpr95"))
             )
     return lines
+
+
+def _learnt(metrics: dict[str, Any]) -> str:
+    parts = [f"{name} IoU {_percent(metrics['iou'][name])}" for name in metrics["learnt"]]
+    figures = metrics["incremental"]
+    parts += [f"{key} {_percent(figures[key])}" for key in ("old", "harmonic")]
+    return ", ".join(parts)
 
 
 def _percent(value: float | None) -> str:

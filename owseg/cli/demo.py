@@ -13,12 +13,12 @@ from owseg.cli.common import (
     add_model_arguments,
     command_line,
     engine_from,
+    evaluation_for,
     pipeline_from,
     positive_int,
     print_metrics,
 )
 from owseg.datasets.truth_map import load_truth_map
-from owseg.evaluation import Evaluation
 from owseg.replay.runner import OUTPUT, REPORT, Replay, ReplayOptions, make_folder
 from owseg.replay.sources import open_source
 from owseg.scenes import SceneConfig, write_drive
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     make_folder(args.out)
     with engine_from(args) as engine:
         pipeline = pipeline_from(args, engine)
-        evaluation = Evaluation(engine.manifest, load_truth_map("scenes_a"))
+        evaluation = evaluation_for(pipeline, load_truth_map("scenes_a"))
         drive = make_drive(args.out, SceneConfig(seed=args.seed), args.frames)
         with open_source(drive, truth_topic="/ground_truth/labels") as source:
             options = ReplayOptions(out=args.out, command=command_line())

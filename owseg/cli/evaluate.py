@@ -15,6 +15,7 @@ from owseg.cli.common import (
     add_model_arguments,
     check_bars,
     engine_from,
+    evaluation_for,
     pipeline_from,
     positive_int,
     print_metrics,
@@ -23,6 +24,7 @@ from owseg.datasets import READERS, DatasetReader, load_truth_map, open_dataset
 from owseg.evaluation import Evaluation, truth_map_for
 from owseg.pipeline import Pipeline
 from owseg.replay.bars import parse_bar
+from owseg.replay.claims import ClaimMetric
 from owseg.replay.latency import LatencyMetric
 from owseg.replay.runner import make_folder, write_json
 from owseg.types import Frame
@@ -59,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
             truth_map = truth_map_for(engine.manifest, reader.label_space)
         else:
             truth_map = load_truth_map(args.truth_map)
-        evaluation = Evaluation(engine.manifest, truth_map)
-        metrics = evaluate(reader, pipeline_from(args, engine), evaluation, args.max_frames)
+        pipeline = pipeline_from(args, engine)
+        evaluation = evaluation_for(pipeline, truth_map)
+        metrics = evaluate(reader, pipeline, evaluation, args.max_frames)
     if args.json is not None:
         write_json(args.json, metrics)
     print_metrics(metrics, as_json=False)
@@ -78,7 +81,7 @@ def evaluate(
     Returns:
         The content of metrics.json.
     """
-    latency = LatencyMetric()
+    latency, claims = LatencyMetric(), ClaimMetric(pipeline.prototypes)
     samples = list(reader)[:max_frames]
     pipeline.warm_up()
     started = time.perf_counter()
@@ -88,6 +91,7 @@ def evaluate(
             result = pipeline.process(Frame(image=image, index=index, frame_id=sample.name))
             evaluation.update(result, labels)
             latency.update(result.timings_ms)
+            claims.update(result)
     return {
         "owseg": __version__,
         "source": f"{reader.name} {reader.split}",
@@ -97,5 +101,6 @@ def evaluate(
         "frames": len(samples),
         "fps": len(samples) / (time.perf_counter() - started),
         "latency_ms": latency.compute(),
+        **claims.metrics(),
         **evaluation.metrics(),
     }

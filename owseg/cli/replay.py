@@ -12,6 +12,7 @@ from owseg.cli.common import (
     check_bars,
     command_line,
     engine_from,
+    evaluation_for,
     need,
     need_apart,
     pipeline_from,
@@ -20,7 +21,6 @@ from owseg.cli.common import (
 )
 from owseg.datasets.truth_map import builtin_truth_maps, load_truth_map
 from owseg.errors import TruthError
-from owseg.evaluation import Evaluation
 from owseg.replay.bars import parse_bar
 from owseg.replay.runner import OUTPUT, REPORT, Replay, ReplayOptions
 from owseg.replay.sources import open_source
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         pipeline = pipeline_from(args, engine)
         evaluation = None
         if args.truth_map is not None:
-            evaluation = Evaluation(engine.manifest, load_truth_map(args.truth_map))
+            evaluation = evaluation_for(pipeline, load_truth_map(args.truth_map))
         with open_source(args.bag, topic=args.topic, truth_topic=args.truth) as source:
             options = ReplayOptions(
                 out=args.out, command=command_line(), max_frames=args.max_frames

@@ -7,16 +7,19 @@ from pathlib import Path
 
 from owseg.datasets.base import DatasetReader, Sample
 from owseg.datasets.camvid import CamVid
+from owseg.datasets.cityscapes import Cityscapes
 from owseg.datasets.idd_lite import IddLite
-from owseg.datasets.label_spaces import CAMVID11, IDD_LITE7, LabelSpace
+from owseg.datasets.label_spaces import CAMVID11, CITYSCAPES19, IDD_LITE7, LabelSpace
 from owseg.datasets.truth_map import Truth, TruthMap, load_truth_map
 from owseg.errors import UsageError
 
 __all__ = [
     "CAMVID11",
+    "CITYSCAPES19",
     "IDD_LITE7",
     "READERS",
     "CamVid",
+    "Cityscapes",
     "DatasetReader",
     "IddLite",
     "LabelSpace",
@@ -29,6 +32,7 @@ __all__ = [
 
 READERS: dict[str, Callable[[str | Path, str], DatasetReader]] = {
     "camvid": CamVid,
+    "cityscapes": Cityscapes,
     "idd_lite": IddLite,
 }
 """Data-set readers by name: (root, split) -> reader."""

@@ -68,6 +68,53 @@ CAMVID11 = LabelSpace(
 )
 """The 11 classes of CamVid as distributed with the SegNet tutorial; id 11 is void."""
 
+CITYSCAPES19 = LabelSpace(
+    name="cityscapes19",
+    names=(
+        "road",
+        "sidewalk",
+        "building",
+        "wall",
+        "fence",
+        "pole",
+        "traffic light",
+        "traffic sign",
+        "vegetation",
+        "terrain",
+        "sky",
+        "person",
+        "rider",
+        "car",
+        "truck",
+        "bus",
+        "train",
+        "motorcycle",
+        "bicycle",
+    ),
+    colors=(
+        (110, 92, 128),
+        (196, 128, 170),
+        (128, 92, 84),
+        (104, 104, 140),
+        (120, 120, 172),
+        (205, 205, 190),
+        (236, 160, 60),
+        (226, 188, 64),
+        (92, 142, 76),
+        (150, 190, 120),
+        (112, 168, 214),
+        (206, 72, 72),
+        (232, 110, 110),
+        (64, 72, 196),
+        (40, 44, 120),
+        (40, 110, 150),
+        (30, 84, 104),
+        (90, 60, 190),
+        (54, 170, 178),
+    ),
+)
+"""The 19 classes of Cityscapes that are evaluated, in the order of their train ids."""
+
 IDD_LITE7 = LabelSpace(
     name="idd_lite7",
     names=(

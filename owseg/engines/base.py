@@ -66,10 +66,17 @@ class PrototypeSlots:
 
 
 class Engine(Protocol):
-    """Runs a graph. A context manager: resources are freed on exit."""
+    """Runs a graph. A context manager: resources are freed on exit.
+
+    Attributes:
+        name: name of the runtime.
+        manifest: what the model says of itself.
+        space: the embedding space that its prototypes belong to (`Bundle.space`).
+    """
 
     name: str
     manifest: Manifest
+    space: str
 
     def infer(
         self,
@@ -110,8 +117,9 @@ class BaseEngine:
 
     name = "base"
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, space: str) -> None:
         self.manifest = manifest
+        self.space = space
 
     def check_inputs(
         self,

@@ -11,6 +11,7 @@ want to try the wiring before they have a model, use it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,9 @@ from owseg.engines.base import BaseEngine, Outputs, PrototypeSlots
 from owseg.errors import EngineError
 from owseg.manifest import Manifest, OperatingPoint
 from owseg.types import UNKNOWN_ID, ClassInfo, FloatArray, UInt8Array
+
+FAKE_SPACE = hashlib.sha256(b"owseg fake engine").hexdigest()
+"""The embedding space of every fake engine: red and green, then zeros."""
 
 _FAR = np.float32(1e9)
 
@@ -35,7 +39,7 @@ class FakeEngine(BaseEngine):
     name = "fake"
 
     def __init__(self, manifest: Manifest | None = None) -> None:
-        super().__init__(manifest or fake_manifest())
+        super().__init__(manifest or fake_manifest(), FAKE_SPACE)
 
     def infer(
         self,

@@ -32,9 +32,9 @@ class OnnxRuntimeEngine(BaseEngine):
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 0) -> None:
-        super().__init__(bundle.manifest)
         self.device = _choose_device(device)
         self._session: Any = _open(bundle, self.device, threads)
+        super().__init__(bundle.manifest, bundle.space)
 
     def infer(
         self,

@@ -12,10 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from owseg.errors import UsageError
 from owseg.images import encode_image
+from owseg.outputs import (
+    CLUSTERS,
+    CONFIDENCE,
+    LABELS,
+    MASK,
+    OVERLAY,
+    PROBABILITY,
+    cluster_mask,
+)
 from owseg.replay.mcap_sink import McapSink
 from owseg.replay.messages import (
     IMAGE,
@@ -27,15 +34,7 @@ from owseg.replay.messages import (
 )
 from owseg.types import ClassInfo, Result, UInt8Array
 
-MASK = "segmentation/mask"
-CONFIDENCE = "segmentation/confidence"
-LABELS = "segmentation/label_info"
-PROBABILITY = "anomaly/probability"
-CLUSTERS = "clusters/mask"
-OVERLAY = "overlay"
-
 _TOPICS = (MASK, CONFIDENCE, LABELS, PROBABILITY, CLUSTERS, OVERLAY)
-_MAX_MONO8_CLUSTER = 254
 
 
 class McapWriter:
@@ -142,10 +141,3 @@ class McapWriter:
     ) -> None:
         """Complete the file, after an error too."""
         self._sink.__exit__(exc_type, exc, traceback)
-
-
-def cluster_mask(result: Result) -> np.ndarray:
-    """Give cluster ids as uint8 up to 254 clusters, as uint16 above."""
-    if result.num_clusters <= _MAX_MONO8_CLUSTER:
-        return result.clusters.astype(np.uint8)
-    return result.clusters

@@ -16,7 +16,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from owseg.errors import ImageError
 from owseg.images import CompressedFields, ImageFields
-from owseg.types import UNKNOWN_ID, ClassInfo
+from owseg.outputs import label_names
+from owseg.types import ClassInfo
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
@@ -115,8 +116,8 @@ def serialize_label_info(
         threshold: confidence below which a pixel is called unknown, 0..1.
     """
     vision_class = _typestore().types[_VISION_CLASS]
-    names = {info.id: info.name for info in classes} | {UNKNOWN_ID: "unknown"}
-    class_map = [vision_class(class_id=key, class_name=name) for key, name in sorted(names.items())]
+    names = label_names(classes)
+    class_map = [vision_class(class_id=key, class_name=name) for key, name in names]
     return _serialize(LABEL_INFO, header, class_map=class_map, threshold=np.float32(threshold))
 
 

@@ -137,6 +137,7 @@ class ReportBuilder:
             threshold=self._threshold,
             time=self._time_section(metrics, scale),
             truth=self._truth_section(metrics, curves),
+            learnt=self._learnt_section(metrics),
             model=self._model_section(),
             foot=_foot(command, machine),
         )
@@ -241,14 +242,23 @@ class ReportBuilder:
     ) -> dict[str, Any] | None:
         if not tables.has_truth(metrics):
             return None
-        colors = [tables.hex_color(c.color) for c in self._manifest.classes]
+        names = [c.name for c in self._classes]
+        colors = [tables.hex_color(c.color) for c in self._classes]
         return {
-            "iou": tables.iou_rows(metrics, self._manifest.class_names, colors),
+            "iou": tables.iou_rows(metrics, names, colors),
             "anomaly": tables.anomaly_rows(metrics),
             "further": tables.further_rows(metrics),
             "curves": _curve_figures(curves),
             "basis": _basis(metrics),
         }
+
+    def _learnt_section(self, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+        colors = {c.name: tables.hex_color(c.color) for c in self._classes}
+        rows = tables.learnt_rows(metrics, colors)
+        if not rows:
+            return None
+        version = count(tables.section(metrics, "prototypes").get("version"))
+        return {"rows": rows, "version": version}
 
     def _model_section(self) -> dict[str, Any]:
         manifest = self._manifest
@@ -286,11 +296,13 @@ def _basis(metrics: Mapping[str, Any]) -> str:
     """Tell in one line what the figures against ground truth rest on."""
     frames = number(metrics.get("frames_with_truth"))
     held_out = dict(facts({"held": metrics.get("held_out")})).get("held", "")
+    learnt = dict(facts({"learnt": metrics.get("learnt")})).get("learnt", "")
     truth_map = dict(facts({"map": metrics.get("truth_map")})).get("map", "")
     parts = [
         f"{count(frames, 'frame')} with ground truth" if frames is not None else "",
         f"truth map {truth_map}" if truth_map else "",
         f"anomalies are {held_out}" if held_out else "",
+        f"learnt, yet anomalies to the score: {learnt}" if learnt else "",
     ]
     return "; ".join(part for part in parts if part)
 

@@ -17,9 +17,10 @@ from owseg.render import (
     draw_outlines,
 )
 from owseg.replay.report_frames import TRUTH_ANOMALY, Shot
-from owseg.types import IGNORE_ID, UNKNOWN_ID, UInt8Array
+from owseg.types import IGNORE_ID, NO_CLUSTER, UNKNOWN_ID, UInt8Array, UInt16Array
 
 THUMB_WIDTH = 132
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
 IGNORE_COLOR = (38, 42, 48)
 """RGB of pixels that count nowhere, in the truth panel."""
 
@@ -90,7 +91,8 @@ def thumbnail(shot: Shot, colors: UInt8Array) -> str:
 def errors_of(open_set: UInt8Array, truth: UInt8Array, classes: int) -> UInt8Array:
     """Compare a decision with the truth, pixel by pixel.
 
-    A class learnt on the way (id `classes` or above) counts as an anomaly that was found.
+    A class learnt on the way (id `classes` or above) counts as an anomaly that was found. Where
+    it is true, anything else is a wrong class, unknown as well.
 
     Args:
         open_set: (H, W) uint8, 255 = unknown.
@@ -105,7 +107,7 @@ def errors_of(open_set: UInt8Array, truth: UInt8Array, classes: int) -> UInt8Arr
     known = truth < TRUTH_ANOMALY
     unknown = open_set == UNKNOWN_ID
     kinds[known & (open_set != truth)] = WRONG_CLASS
-    kinds[known & unknown] = FALSE_ALARM
+    kinds[(truth < classes) & unknown] = FALSE_ALARM
     kinds[anomaly] = MISSED
     kinds[anomaly & (open_set >= classes)] = FOUND
     return kinds
@@ -129,6 +131,29 @@ def draw_truth(truth: UInt8Array, colors: UInt8Array) -> UInt8Array:
     table[IGNORE_ID] = IGNORE_COLOR
     anomaly = (truth == TRUTH_ANOMALY).view(np.uint8)
     return draw_outlines(color_labels(truth, table), anomaly)
+
+
+def number_clusters(image: UInt8Array, clusters: UInt16Array) -> UInt8Array:
+    """Write the id of each unknown object at its middle: `--cluster` takes them.
+
+    Args:
+        image: (H, W, 3) uint8 RGB; changed in place.
+        clusters: (H, W) uint16, 0 = not unknown.
+
+    Returns:
+        The image.
+    """
+    for number in np.unique(clusters[clusters != NO_CLUSTER]).tolist():
+        rows, columns = np.nonzero(clusters == number)
+        (width, height), _ = cv2.getTextSize(str(number), _FONT, _FONT_SCALE, 1)
+        left = int(np.clip(columns.mean() - width / 2, 1, max(1, image.shape[1] - width - 1)))
+        base = int(np.clip(rows.mean() + height / 2, height + 1, max(height + 1, len(image) - 2)))
+        for color, thickness in ((0, 0, 0), 3), ((255, 255, 255), 1):
+            place = (left, base)
+            cv2.putText(
+                image, str(number), place, _FONT, _FONT_SCALE, color, thickness, cv2.LINE_AA
+            )
+    return image
 
 
 _Drawing = tuple[str, str, str, UInt8Array, bool]
@@ -157,8 +182,8 @@ def _drawings(shot: Shot, colors: UInt8Array, classes: int) -> list[_Drawing]:
         (
             "objects",
             "Unknown objects",
-            f"{name.capitalize()} in grey with {found}, each in a colour of its own",
-            draw_clusters(shot.image, shot.clusters),
+            f"{name.capitalize()} in grey with {found}, each with its colour and number",
+            number_clusters(draw_clusters(shot.image, shot.clusters), shot.clusters),
             False,
         ),
     ]

@@ -12,6 +12,16 @@ from owseg.replay.report_text import count, decimal, facts, number, percent
 
 ANOMALY_FIGURES = (("AUROC", "auroc"), ("AUPR", "aupr"), ("FPR95", "fpr95"))
 _FURTHER = (
+    (
+        "Learnt on the way",
+        "incremental",
+        (
+            ("mIoU, classes of the model", "old"),
+            ("mIoU, learnt classes", "novel"),
+            ("mIoU, all", "all"),
+            ("harmonic mean of the first two", "harmonic"),
+        ),
+    ),
     ("Objects", "components", (("sIoU", "siou"), ("PPV", "ppv"), ("F1", "f1"))),
     (
         "Panoptic, open set",
@@ -117,7 +127,7 @@ def truth_cards(metrics: Mapping[str, Any]) -> list[Card]:
         Card(
             label="mIoU",
             value=percent(metrics.get("miou")),
-            note="known classes, higher is better",
+            note=f"{_miou_classes(metrics)} classes, higher is better",
         ),
         Card(label="AUROC", value=percent(anomaly.get("auroc")), note="higher is better"),
         Card(label="AUPR", value=percent(anomaly.get("aupr")), note="higher is better"),
@@ -127,6 +137,37 @@ def truth_cards(metrics: Mapping[str, Any]) -> list[Card]:
             note="false alarms at 95 % found",
         ),
         Card(label="ECE", value=percent(metrics.get("ece")), note="calibration, lower is better"),
+    ]
+
+
+def _miou_classes(metrics: Mapping[str, Any]) -> str:
+    return "known and learnt" if section(metrics, "incremental") else "known"
+
+
+def learnt_rows(
+    metrics: Mapping[str, Any], colors: Mapping[str, str]
+) -> list[tuple[str, str, tuple[str, ...]]]:
+    """List the learnt classes: name, colour, and id, shots, prototypes, radius, share, IoU.
+
+    Args:
+        metrics: content of metrics.json.
+        colors: CSS colours by name.
+    """
+    classes = section(metrics, "prototypes").get("classes")
+    iou = {str(name).casefold(): value for name, value in section(metrics, "iou").items()}
+    return [
+        (
+            str(item.get("name")),
+            colors.get(str(item.get("name")), ""),
+            (
+                *(count(item.get(key)) for key in ("id", "shots", "prototypes")),
+                decimal(item.get("radius")),
+                percent(item.get("share")),
+                percent(iou.get(str(item.get("name")).casefold())),
+            ),
+        )
+        for item in (classes if isinstance(classes, Sequence) else ())
+        if isinstance(item, Mapping)
     ]
 
 

@@ -13,19 +13,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cv2
-import numpy as np
-
 from owseg import __version__
 from owseg.errors import BagError, InputError, OutputError
 from owseg.evaluation import Evaluation
+from owseg.outputs import confidence, label_threshold
 from owseg.pipeline import Pipeline
 from owseg.render import overlay, palette
+from owseg.replay.claims import ClaimMetric
 from owseg.replay.latency import LatencyMetric
 from owseg.replay.mcap_writer import McapWriter
 from owseg.replay.report import ReportBuilder, ReportCurves
 from owseg.replay.samples import Sample, Source
-from owseg.types import Result, UInt8Array
+from owseg.types import Result
 
 OUTPUT, REPORT, METRICS = "output.mcap", "report.html", "metrics.json"
 T = TypeVar("T")
@@ -69,6 +68,7 @@ class Replay:
         self.evaluation = evaluation
         self._colors = palette(pipeline.classes)
         self._latency = LatencyMetric()
+        self._claims = ClaimMetric(pipeline.prototypes)
         self._frames = 0
         self._busy_s = 0.0
         self._interrupted = False
@@ -126,6 +126,7 @@ class Replay:
         self._write(result, sample, writer)
         written = time.perf_counter()
         timings["encode"] = (written - before) * 1e3
+        self._claims.update(result)
         report.add(result, timings, truth)
         now = time.perf_counter()
         timings["report"] = (now - written) * 1e3
@@ -146,7 +147,7 @@ class Replay:
         return McapWriter(
             self.options.out / OUTPUT,
             self.pipeline.classes,
-            threshold=1.0 - self.pipeline.threshold,
+            threshold=label_threshold(self.pipeline.threshold),
         )
 
     def _report(self) -> ReportBuilder:
@@ -192,6 +193,7 @@ class Replay:
             "drops": 0,
             "fps": self._frames / self._busy_s if self._busy_s else None,
             "latency_ms": self._latency.compute(),
+            **self._claims.metrics(),
             **(self.evaluation.metrics() if self.evaluation is not None else {}),
         }
 
@@ -205,12 +207,6 @@ class Progress:
 
     def close(self) -> None:
         """End the display; called once, after the last sample or an error."""
-
-
-def confidence(result: Result) -> UInt8Array:
-    """Return 255 * (1 - anomaly) as (H, W) uint8."""
-    scaled = cv2.convertScaleAbs(result.anomaly, alpha=-255.0, beta=255.0)
-    return scaled.astype(np.uint8, copy=False)
 
 
 def machine() -> str:

@@ -33,6 +33,7 @@ from owseg.replay.report_panels import (
     draw_errors,
     draw_truth,
     errors_of,
+    number_clusters,
     panels_of,
     thumbnail,
 )
@@ -268,6 +269,36 @@ def test_errors_by_hand() -> None:
 def test_a_known_pixel_called_a_learnt_class_is_a_wrong_class() -> None:
     kinds = errors_of(np.array([[11]], np.uint8), np.array([[2]], np.uint8), classes=10)
     assert kinds.tolist() == [[WRONG_CLASS]]
+
+
+def test_a_learnt_class_is_right_where_it_is_true_and_wrong_elsewhere() -> None:
+    truth = np.array([[11, 11, 11, 11]], np.uint8)
+    kinds = errors_of(np.array([[11, 2, 255, 12]], np.uint8), truth, classes=10)
+    assert kinds.tolist() == [[0, WRONG_CLASS, WRONG_CLASS, WRONG_CLASS]]
+
+
+def test_unknown_objects_carry_their_numbers() -> None:
+    clusters = np.zeros((60, 90), np.uint16)
+    clusters[10:40, 5:35], clusters[20:50, 50:85] = 1, 12
+    image = np.full((60, 90, 3), 100, np.uint8)
+    drawn = number_clusters(image.copy(), clusters)
+    changed = (drawn != image).any(axis=-1)
+    assert changed[clusters == 1].any()
+    assert changed[clusters == 12].any()
+    assert not changed[clusters == 0].any()
+    rows, columns = np.nonzero(changed & (clusters == 12))
+    assert (abs(rows.mean() - 34.5), abs(columns.mean() - 67)) < (3, 3)
+    np.testing.assert_array_equal(number_clusters(image.copy(), clusters * 0), image)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 89), (59, 0), (59, 89)])
+def test_numbers_of_objects_in_the_corners_are_whole(place: tuple[int, int]) -> None:
+    clusters = np.zeros((60, 90), np.uint16)
+    clusters[30, 45] = 888
+    whole = number_clusters(np.zeros((60, 90, 3), np.uint8), clusters)
+    clusters[30, 45], clusters[place] = 0, 888
+    cornered = number_clusters(np.zeros((60, 90, 3), np.uint8), clusters)
+    assert np.count_nonzero(cornered > 128) == np.count_nonzero(whole > 128) > 20
 
 
 def test_error_picture_colors_errors_only() -> None:
@@ -619,6 +650,45 @@ def test_classes_learnt_on_the_way_are_in_the_legend(tmp_path: Path) -> None:
     page = write(builder, tmp_path)
     assert "scooter 50.0\u202f%" in page.text
     assert "#010203" in page.html
+
+
+LEARNT_METRICS = {
+    "iou": {"scooter": 0.4375},
+    "miou": 0.5,
+    "learnt": ["scooter"],
+    "incremental": {"old": 0.625, "novel": 0.4375, "all": 0.5, "harmonic": 0.514},
+    "prototypes": {
+        "version": 7,
+        "classes": [
+            {
+                "id": 12,
+                "name": "scooter",
+                "shots": 5,
+                "prototypes": 2,
+                "radius": 0.4,
+                "share": 0.031,
+            }
+        ],
+    },
+}
+
+
+def test_learnt_classes_have_a_section(tmp_path: Path) -> None:
+    manifest = fake_manifest()
+    learnt = ClassInfo(id=12, name="scooter", color=(1, 2, 3))
+    builder = ReportBuilder(manifest, "x", 0.5, classes=(*manifest.classes, learnt))
+    builder.add(result(), {})
+    page = write(builder, tmp_path, LEARNT_METRICS)
+    assert "store at version 7" in page.text
+    assert "scooter 12 5 2 0.40 3.1\u202f% 43.8\u202f%" in page.text
+    for part in ("62.5\u202f%", "51.4\u202f%", "harmonic mean", "known and learnt classes"):
+        assert part in page.text, part
+
+
+def test_without_learnt_classes_there_is_no_such_section(tmp_path: Path) -> None:
+    for metrics in ({}, {"prototypes": {"version": 3, "classes": []}}, {"prototypes": None}):
+        page = write(drive(1), tmp_path, metrics)
+        assert "Learnt" not in page.text
 
 
 def test_slowest_frames_do_not_flatten_the_latency_plot(tmp_path: Path) -> None:

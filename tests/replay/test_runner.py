@@ -18,7 +18,10 @@ from owseg.engines import FakeEngine, OnnxRuntimeEngine, fake_manifest
 from owseg.errors import BagError, ImageError, InputError, OutputError, TruthError
 from owseg.evaluation import Evaluation
 from owseg.images import decode_label_image
+from owseg.outputs import confidence
 from owseg.pipeline import Pipeline
+from owseg.prototypes import NovelClass, PrototypeSet
+from owseg.replay.messages import deserialize
 from owseg.replay.runner import (
     METRICS,
     OUTPUT,
@@ -26,7 +29,6 @@ from owseg.replay.runner import (
     Progress,
     Replay,
     ReplayOptions,
-    confidence,
     make_folder,
     write_json,
 )
@@ -187,6 +189,83 @@ def test_the_report_names_what_was_replayed(whole):
 
 def test_progress_sees_each_frame_and_is_closed_once(whole):
     assert (whole.progress.seen, whole.progress.closed) == (4, 1)
+
+
+# Novel classes ---------------------------------------------------------------------------------
+
+
+BLUE = np.array([[0, 0, 1]], np.float32)
+"""The thing of the street in the embedding of the tiny bundle."""
+
+
+def learnt_set(engine, *names):
+    classes = tuple(
+        NovelClass(id=9 + i, name=name, color=(7, 8, 9 + i), radius=0.01, vectors=BLUE + 2 * i)
+        for i, name in enumerate(names)
+    )
+    return PrototypeSet(space=engine.space, version=4, classes=classes)
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory, engine, street_bag, tiny_truth_map):
+    """Replay the street bag with the thing as a novel class, and one that is never seen."""
+    out = tmp_path_factory.mktemp("named")
+    pipeline = Pipeline(engine)
+    pipeline.set_prototypes(learnt_set(engine, "thing", "ghost"))
+    truth_map = load_truth_map(tiny_truth_map)
+    evaluation = Evaluation(engine.manifest, truth_map, pipeline.prototypes.classes)
+    with open_source(street_bag, truth_topic=LABELS) as source:
+        metrics = Replay(source, pipeline, ReplayOptions(out=out), evaluation).run(Progress())
+    return SimpleNamespace(out=out, metrics=metrics)
+
+
+def test_novel_classes_are_in_the_masks(named, scene_of):
+    masks, clusters = masks_in(named.out), masks_in(named.out, "/clusters/mask")
+    for index in range(4):
+        truth = scene_of(index)[1]
+        np.testing.assert_array_equal(masks[index][1] == 9, truth == 7)
+        assert not clusters[index][1].any()
+
+
+def test_novel_classes_are_in_the_legend_of_the_recording(named):
+    with AnyReader([named.out / OUTPUT]) as reader:
+        links = [c for c in reader.connections if c.topic == "/segmentation/label_info"]
+        infos = [deserialize(raw, c.msgtype) for c, _, raw in reader.messages(links)]
+    names = {entry.class_id: entry.class_name for info in infos for entry in info.class_map}
+    want = {0: "road", 1: "tree", 2: "sky", 9: "thing", 10: "ghost", 255: "unknown"}
+    assert names == want
+
+
+def test_novel_classes_are_in_the_metrics(named, whole):
+    prototypes = named.metrics["prototypes"]
+    assert prototypes["version"] == 4
+    thing, ghost = prototypes["classes"]
+    assert (thing["id"], thing["name"], thing["shots"], thing["prototypes"]) == (9, "thing", 0, 1)
+    assert thing["share"] == pytest.approx(36 / (24 * 32))
+    assert (ghost["name"], ghost["share"]) == ("ghost", 0)
+    want = {"road": 1.0, "tree": 1.0, "sky": 1.0, "thing": 1.0}
+    assert named.metrics["iou"] == want
+    assert named.metrics["incremental"] == {"old": 1, "novel": 1, "all": 1, "harmonic": 1}
+    assert named.metrics["anomaly"] == whole.metrics["anomaly"]
+    assert metrics_in(named.out) == named.metrics
+    assert "prototypes" not in whole.metrics
+
+
+def test_novel_classes_are_in_the_report(named, whole):
+    text = (named.out / REPORT).read_text(encoding="utf-8")
+    for part in ("Learnt classes", "ghost", "#070809", "#07080a", "store at version 4"):
+        assert part in text, part
+    assert "Learnt classes" not in (whole.out / REPORT).read_text(encoding="utf-8")
+
+
+def test_a_store_whose_classes_were_all_removed(tmp_path, engine, scene_of):
+    replay = replay_of(MadeSource(scene_of, 1), engine, tmp_path)
+    replay.pipeline.set_prototypes(PrototypeSet(space=engine.space, version=8))
+    replay = Replay(replay.source, replay.pipeline, replay.options)
+    assert replay.run(Progress())["prototypes"] == {"version": 8, "classes": []}
+
+
+# Without truth, and in part ---------------------------------------------------------------------
 
 
 def test_without_truth_there_are_no_figures_against_it(tmp_path, engine, scene_of):
