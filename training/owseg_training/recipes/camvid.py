@@ -44,6 +44,18 @@ def camvid_open() -> Recipe:
     )
 
 
+def camvid_open_softmax() -> Recipe:
+    """Baseline of the shipped model: the same images, plain softmax; strange objects are void."""
+    base = camvid_open()
+    return replace(
+        base,
+        name="camvid_open_softmax",
+        network=replace(base.network, head="softmax"),
+        loss=replace(base.loss, outlier=0.0),
+        score=ScoreConfig(method="msp"),
+    )
+
+
 def camvid_fast_scnn() -> Recipe:
     """DMLNet on Fast-SCNN (1.1 M parameters, stride 8) for the smallest machines."""
     base = camvid_small()
