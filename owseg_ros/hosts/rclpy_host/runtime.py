@@ -1,0 +1,96 @@
+"""The process of the rclpy host: opens nodes, runs their handlers, ends on signals."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+
+from owseg.errors import HostError
+from owseg_ros.hosts.log import Log
+from owseg_ros.hosts.parameters import Value
+from owseg_ros.hosts.process import Process
+from owseg_ros.hosts.rclpy_host import ros
+from owseg_ros.hosts.rclpy_host.node import RclpyHost
+
+_THREADS = 16
+"""How many callbacks may wait for their group at once; an idle thread costs nothing."""
+
+_POLL_S = 0.5
+
+
+class RclpyRuntime(Process):
+    """One process; see `base.Runtime`.
+
+    Args:
+        argv: arguments of the program, without its name.
+
+    Raises:
+        HostError: rclpy does not accept the arguments or cannot start.
+    """
+
+    kind = "rclpy"
+
+    def __init__(self, argv: Sequence[str] = ()) -> None:
+        self._log = Log(self._write)
+        super().__init__(self._log)
+        self._context = ros.Context()
+        arguments = list(argv)
+        try:
+            ros.rclpy.init(
+                args=arguments,
+                context=self._context,
+                signal_handler_options=ros.SignalHandlerOptions.NO,
+            )
+        except Exception as err:
+            raise HostError(f"rclpy does not start: {err}") from err
+        self.rest = tuple(ros.remove_ros_args(arguments))
+        self._executor = ros.MultiThreadedExecutor(_THREADS, context=self._context)
+        self._nodes: list[RclpyHost] = []
+        self._taken_down = False
+        self._taker = threading.Thread(target=self._take, name="rclpy", daemon=True)
+        self._taker.start()
+
+    def node(
+        self,
+        name: str,
+        *,
+        namespace: str = "",
+        managed: bool = False,
+        parameters: Mapping[str, Value] | None = None,
+    ) -> RclpyHost:
+        """Open a node; see `Runtime.node`."""
+        host = RclpyHost(
+            self._executor,
+            self._context,
+            self._main,
+            name,
+            namespace=namespace,
+            managed=managed,
+            parameters=parameters or {},
+        )
+        self._nodes.append(host)
+        return host
+
+    def _take(self) -> None:
+        while not self._taken_down and self._context.ok():
+            try:
+                self._executor.spin_once(timeout_sec=_POLL_S)
+            except ros.ExternalShutdownException:
+                return
+            except Exception:
+                self._log.error(f"rclpy failed: {traceback.format_exc().rstrip()}")
+
+    def _close(self) -> None:
+        for host in reversed(self._nodes):
+            host.destroy()
+        self._taken_down = True
+        self._executor.wake()
+        self._taker.join(5.0)
+        self._executor.shutdown(timeout_sec=1.0)
+        ros.rclpy.shutdown(context=self._context)
+
+    @staticmethod
+    def _write(level: str, text: str) -> None:
+        sys.stderr.write(f"[{level}] [owseg_ros]: {text}\n")

@@ -1,0 +1,157 @@
+"""What others see of a node: the graph, logs and time, whichever hosts they run on."""
+
+from __future__ import annotations
+
+import pytest
+
+from owseg.errors import UsageError
+from owseg_ros.hosts.qos import LATCHED, SENSOR_DATA
+
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+CLOCK = "rosgraph_msgs/msg/Clock"
+TIME = "builtin_interfaces/msg/Time"
+SECOND = 10**9
+
+
+# The graph ---------------------------------------------------------------------------------------
+
+
+def test_a_node_is_seen_with_its_topics(start, peer, topic, eventually):
+    host = start().node("seen", namespace="/front/left")
+    host.publisher(COMPRESSED, topic, SENSOR_DATA)
+    host.subscription(COMPRESSED, topic, print, LATCHED)
+    node = "/front/left/seen"
+
+    def seen():
+        graph = peer.ask("graph", topic=topic)
+        ends = graph["publishers"] + graph["subscriptions"]
+        return graph if len(ends) == 2 and all(end[0] for end in ends) else None
+
+    graph = eventually(seen)
+    assert node in graph["nodes"]
+    assert "/peer" in graph["nodes"]
+    assert graph["topics"][topic] == [COMPRESSED]
+    assert graph["publishers"] == [[node, topic, COMPRESSED, "best_effort"]]
+    assert graph["subscriptions"] == [[node, topic, COMPRESSED, "transient_local"]]
+
+
+def test_a_node_that_ends_is_gone_at_once(start, peer, eventually):
+    runtime = start()
+    runtime.node("leaving")
+    assert eventually(lambda: "/leaving" in peer.ask("graph")["nodes"])
+    runtime.stop()
+    runtime.close()
+    assert eventually(lambda: "/leaving" not in peer.ask("graph")["nodes"], 2.0)
+
+
+def test_several_nodes_live_in_one_process(runtime, peer, topic, eventually):
+    names = ["front", "left", "right"]
+    hosts = [runtime.node("perception", namespace=name) for name in names]
+    for host in hosts:
+        host.publisher(COMPRESSED, "mask")
+    expected = {f"/{name}/perception" for name in names}
+    assert eventually(lambda: expected <= set(peer.ask("graph")["nodes"]))
+    for name in names:
+        found = peer.ask("graph", topic=f"/{name}/mask")["publishers"]
+        assert [end[0] for end in found] == [f"/{name}/perception"]
+    hosts[0].destroy()
+    assert eventually(lambda: "/front/perception" not in peer.ask("graph")["nodes"])
+    assert "/left/perception" in peer.ask("graph")["nodes"]
+
+
+def test_we_see_others(host, peer, topic, eventually):
+    peer.ask("publisher", type=COMPRESSED, topic=topic)
+    assert eventually(lambda: [end.node for end in host.graph.publishers(topic)] == ["/peer"])
+    nodes = host.graph.nodes()
+    assert [nodes.count(name) for name in ("/peer", "/tested")] == [1, 1]
+    assert host.graph.topics()[topic] == (COMPRESSED,)
+    assert host.graph.publishers("/nothing") == []
+
+
+# Logs --------------------------------------------------------------------------------------------
+
+
+def test_logs_go_to_rosout_even_for_late_listeners(start, peer, eventually, capfd):
+    host = start("--ros-args", "--log-level", "warn").node("talking")
+    host.log.info("not worth it")
+    host.log.warning("look out")
+    latched = {"durability": "transient_local", "depth": 1000}
+    peer.ask("subscribe", type="rcl_interfaces/msg/Log", topic="/rosout", qos=latched)
+
+    def mine():
+        found = [
+            item for item in peer.ask("received", topic="/rosout") if item["name"] == "talking"
+        ]
+        return found if any(item["msg"] == "look out" for item in found) else None
+
+    lines = eventually(mine)
+    assert [(item["level"], item["msg"]) for item in lines] == [(30, "look out")]
+    text = capfd.readouterr().err
+    assert "[WARN]" in text
+    assert "look out" in text
+    assert "not worth it" not in text
+
+
+def test_a_line_can_be_said_only_now_and_then(host, capfd):
+    for number in range(5):
+        host.log.warning(f"dropped {number}", every_s=60, key="dropped")
+    host.log.warning("another")
+    text = capfd.readouterr().err
+    assert text.count("dropped") == 1
+    assert text.count("another") == 1
+
+
+# Time --------------------------------------------------------------------------------------------
+
+
+def send_time(peer, seconds):
+    clock = {"__type": TIME, "sec": seconds, "nanosec": 500_000_000}
+    peer.ask("publish", topic="/clock", fields={"clock": clock}, wait_for=1)
+
+
+def test_time_is_that_of_the_machine(host):
+    import time
+
+    assert not host.clock.simulated
+    assert abs(host.clock.now_ns() - time.time_ns()) < SECOND
+
+
+def test_time_can_be_simulated(start, peer, eventually):
+    host = start("--ros-args", "-p", "use_sim_time:=true").node("replayed")
+    assert host.clock.simulated
+    assert host.clock.now_ns() == 0
+    peer.ask("publisher", type=CLOCK, topic="/clock")
+    send_time(peer, 100)
+    assert eventually(lambda: host.clock.now_ns() == 100 * SECOND + SECOND // 2)
+    calls = []
+    host.timer(10.0, lambda: calls.append(host.clock.now_ns() // SECOND))
+    for seconds in (105, 111, 112, 121):
+        send_time(peer, seconds)
+        assert eventually(lambda: host.clock.now_ns() // SECOND == seconds)  # noqa: B023
+        assert eventually(lambda: len(calls) >= sum(seconds >= t for t in (111, 121)))  # noqa: B023
+    assert calls == [111, 121]
+
+
+def test_simulated_time_is_switched_on_while_running(host, peer, eventually):
+    host.parameters.set({"use_sim_time": True})
+    assert eventually(lambda: host.clock.simulated)
+    peer.ask("publisher", type=CLOCK, topic="/clock")
+    send_time(peer, 42)
+    assert eventually(lambda: host.clock.now_ns() == 42 * SECOND + SECOND // 2)
+    host.parameters.set({"use_sim_time": False})
+    assert eventually(lambda: host.clock.now_ns() > 1000 * SECOND)
+
+
+def test_a_timer_keeps_its_period(host, eventually):
+    calls = []
+    timer = host.timer(0.01, lambda: calls.append(1))
+    assert eventually(lambda: len(calls) >= 5)
+    timer.cancel()
+    host.group("wait").flush()
+    count = len(calls)
+    assert not eventually(lambda: len(calls) > count + 1, 0.1)
+
+
+def test_a_timer_needs_a_period(host):
+    with pytest.raises(UsageError, match="period of a timer"):
+        host.timer(0, print)
