@@ -1,14 +1,18 @@
 """One setup.py for both worlds: pip (`pip install .`) and colcon (ament_python)."""
 
+import glob
 import os
 import re
+import shutil
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 NAME = "owseg_ros"
 with open(os.path.join("owseg", "__init__.py"), encoding="utf-8") as _file:
     VERSION = re.search(r'__version__ = "(.+)"', _file.read()).group(1)
 
+DDS = ['cyclonedds==11.0.1; python_version < "3.14"']
 TRAIN = [
     "torch>=2.6",
     "onnx>=1.17",
@@ -22,9 +26,25 @@ TEST = [
     "scikit-learn>=1.4",
     "scipy>=1.11",
     "onnx>=1.17",
+    *DDS,
     "ruff>=0.6",
     "mypy>=1.11",
 ]
+
+
+class BuildPy(build_py):
+    """Also copies the interface package, whose types the standalone host reads."""
+
+    def run(self):
+        """Build as usual, then copy owseg_msgs/{msg,srv} into the package owseg_ros."""
+        super().run()
+        if getattr(self, "editable_mode", False):
+            return
+        for kind in ("msg", "srv"):
+            target = os.path.join(self.build_lib, "owseg_ros", "interfaces", "owseg_msgs", kind)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(os.path.join("owseg_msgs", kind), target)
+
 
 setup(
     name=NAME,
@@ -35,7 +55,7 @@ setup(
     maintainer_email="maintainers@owseg-ros.invalid",
     python_requires=">=3.10",
     packages=[
-        *find_packages(include=["owseg", "owseg.*"]),
+        *find_packages(include=["owseg", "owseg.*", "owseg_ros", "owseg_ros.*"]),
         *find_packages("training"),
         *find_packages("export"),
     ],
@@ -46,12 +66,17 @@ setup(
     package_data={
         "owseg": ["py.typed", "models/*", "replay/templates/*"],
         "owseg.datasets": ["manifests/*.json"],
+        "owseg_ros": ["py.typed", "interfaces/*/*/*"],
         "owseg_training": ["py.typed"],
         "owseg_export": ["py.typed"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/" + NAME]),
         ("share/" + NAME, ["package.xml"]),
+        *(
+            (os.path.join("share", NAME, folder), sorted(glob.glob(os.path.join(folder, "*.*"))))
+            for folder in ("launch", "config", "rviz")
+        ),
     ],
     install_requires=[
         "setuptools",
@@ -62,17 +87,28 @@ setup(
         "mcap>=1.1",
         "jinja2>=3.1",
         "tqdm>=4.66",
+        "ruamel.yaml>=0.18",
     ],
+    cmdclass={"build_py": BuildPy},
     extras_require={
         "train": TRAIN,
+        "dds": DDS,
         "gpu": ["onnxruntime-gpu>=1.17"],
         "test": TEST,
     },
     entry_points={
-        "console_scripts": ["owseg = owseg.cli:main"],
+        "console_scripts": [
+            "owseg = owseg.cli:main",
+            "perception = owseg_ros.commands.perception:main",
+            "prototype_server = owseg_ros.prototype_server.command:main",
+            "camera = owseg_ros.camera.command:main",
+        ],
         "owseg.commands": [
             "train = owseg_training.command",
             "export = owseg_export.command",
+            "incremental = owseg_training.incremental.command",
+            "node = owseg_ros.commands.node",
+            "up = owseg_ros.commands.up",
         ],
     },
     zip_safe=False,

@@ -1,0 +1,1 @@
+"""A camera for everyone: a recording, images, a video or a video device as image topics."""

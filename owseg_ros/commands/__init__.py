@@ -1,0 +1,1 @@
+"""The commands `owseg node` and `owseg up`, and the programs that `ros2 run` starts."""

@@ -1,0 +1,1 @@
+"""The prototype server: learns classes on request, keeps them, and tells everybody."""
