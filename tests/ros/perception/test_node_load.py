@@ -49,7 +49,7 @@ def test_the_latest_frame_wins_and_the_others_are_counted(perception, friend, tr
     tricks.go.set()
     assert eventually(lambda: counts(node).get("processed") == 2)
     assert tricks.seen == [1, 7]
-    assert eventually(lambda: stamps(friend) == [1, 7])
+    assert eventually(lambda: stamps(friend)[-1:] == [7])  # the first mask may be replaced, too
     assert counts(node)["replaced"] == 5
 
 
