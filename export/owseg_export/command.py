@@ -14,7 +14,7 @@ EXAMPLE = "owseg export runs/camvid_small/checkpoint.pt --root CamVid --out mode
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of owseg train")
+    parser.add_argument("checkpoint", type=Path, help="of owseg train or incremental")
     parser.add_argument("--root", type=Path, required=True, help="folder of its data set")
     parser.add_argument("--out", type=Path, required=True, help="bundle to write, *.onnx")
     parser.add_argument("--score", help="anomaly score (default: as in the recipe)")
@@ -31,12 +31,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
         from owseg_export.export import ExportOptions, export_bundle
-        from owseg_training.checkpoint import load_checkpoint
+        from owseg_training.incremental.checkpoint import load_any
     except ImportError as error:
         raise MissingDependencyError(
             f"owseg export needs torch and onnx ({error}): pip install 'owseg_ros[train]'"
         ) from error
-    wanted = load_checkpoint(args.checkpoint).recipe.score
+    wanted = load_any(args.checkpoint).recipe.score
     score = replace(wanted, method=args.score or wanted.method, form=args.form or wanted.form)
     options = ExportOptions(
         root=args.root, out=args.out, score=score, default_point=args.operating_point

@@ -36,6 +36,7 @@ from owseg_export.parity import ParityLimits, check_parity
 from owseg_export.to_onnx import export_onnx
 from owseg_export.trained import TrainedNetwork, load_trained
 from owseg_training.config import Recipe, ScoreConfig
+from owseg_training.incremental.checkpoint import PLMCheckpoint
 from owseg_training.models.dmlnet import MEAN, STD
 from owseg_training.scorers import METRIC_ONLY, CalibratedScore, get_scorer
 
@@ -43,6 +44,7 @@ SLOTS = 32
 
 LICENSES = {
     "camvid": "CamVid as distributed with the SegNet tutorial: CC BY-NC 4.0, non-commercial use",
+    "cityscapes": "Cityscapes: non-commercial research use, see its own terms",
     "scenes": "procedural scenes of this project: Apache-2.0",
 }
 
@@ -204,7 +206,7 @@ def _manifest(
         name=checkpoint.recipe.name,
         classes=tuple(
             ClassInfo(id=i, name=name, color=space.colors[space.id_of(name)])
-            for i, name in enumerate(checkpoint.class_names)
+            for i, name in enumerate(trained.class_names)
         ),
         height=size[0],
         width=size[1],
@@ -225,6 +227,7 @@ def _manifest(
         default_operating_point=options.default_point,
         provenance={**_provenance(trained, reader, config), "metrics": figures},
         license=_license(trained),
+        heads=len(trained.class_names) - len(checkpoint.class_names),
     )
 
 
@@ -232,7 +235,9 @@ def _provenance(
     trained: TrainedNetwork, reader: _Limited, config: ScoreConfig
 ) -> dict[str, Any]:
     recipe = replace(_without_folders(trained.checkpoint.recipe), score=config)
+    learnt = {} if trained.learnt is None else {"heads": _heads(trained.learnt)}
     return {
+        **learnt,
         "owseg": __version__,
         "recipe": recipe.to_dict(),
         "dataset": reader.name,
@@ -241,6 +246,11 @@ def _provenance(
         "steps": trained.checkpoint.step,
         "commit": _commit(),
     }
+
+
+def _heads(learnt: PLMCheckpoint) -> dict[str, Any]:
+    """How the heads of later classes were trained, and on what."""
+    return {"config": asdict(learnt.config), "shots": [asdict(shot) for shot in learnt.shots]}
 
 
 def _without_folders(recipe: Recipe) -> Recipe:

@@ -111,7 +111,7 @@ def measure(
         outputs = engine.infer(image[None], slots, 1.0, ("known", "anomaly"))
         evidence = trained.evidence(torch.from_numpy(image[None]))
         expected = score(evidence)[0].numpy()
-        classes = evidence.logits.argmax(dim=1)[0].numpy()
+        classes = trained.labels(torch.from_numpy(image[None]), evidence)[0].numpy()
         found = outputs["anomaly"][0].astype(np.float32)
         gap = np.abs(expected - found)
         difference += float(gap.mean())

@@ -10,10 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from owseg.errors import InputError
-from owseg_training.checkpoint import Checkpoint, load_checkpoint
+from owseg_training.checkpoint import Checkpoint
 from owseg_training.distances import squared_distances
-from owseg_training.models import DMLNet, build_network
+from owseg_training.incremental.checkpoint import (
+    PLMCheckpoint,
+    base_network,
+    load_any,
+    plm_network,
+)
+from owseg_training.incremental.network import BranchHead, PLMNetwork
+from owseg_training.models import DMLNet
 from owseg_training.models.layers import resize
 from owseg_training.scorers import Evidence
 
@@ -23,13 +29,25 @@ class TrainedNetwork:
     """A network with its averaged weights, in evaluation mode.
 
     Attributes:
-        checkpoint: where it came from.
+        checkpoint: where it came from; that of the base where there are heads.
         network: batch normalisation folded into the convolutions, and their weights rounded to
             float16 and back, as the bundle stores them.
+        learnt: the checkpoint with heads of classes that were learnt later.
     """
 
     checkpoint: Checkpoint
-    network: DMLNet
+    network: DMLNet | PLMNetwork
+    learnt: PLMCheckpoint | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of all classes, those of later heads last."""
+        return self.checkpoint.class_names if self.learnt is None else self.learnt.class_names
+
+    @property
+    def base(self) -> DMLNet:
+        """The network of the base classes."""
+        return self.network.base if isinstance(self.network, PLMNetwork) else self.network
 
     @property
     def metric(self) -> bool:
@@ -47,30 +65,54 @@ class TrainedNetwork:
             images_BHW3: (B, H, W, 3) uint8 RGB.
         """
         size = (int(images_BHW3.shape[1]), int(images_BHW3.shape[2]))
-        embedding = self.network(images_BHW3.permute(0, 3, 1, 2).float() / 255.0).embedding
+        embedding = self.base(images_BHW3.permute(0, 3, 1, 2).float() / 255.0).embedding
         if not self.metric:
             return Evidence(resize(embedding, size), None)
         distances = squared_distances(embedding, self.network.prototypes)
         distances = resize(distances, size)
         return Evidence(-distances, distances)
 
+    @torch.no_grad()
+    def labels(self, images_BHW3: Tensor, evidence: Evidence) -> Tensor:
+        """Return the class of each pixel as (B, H, W) int64, without novel prototypes.
+
+        The plain reference of the exported graph: the nearest prototype of the base; then each
+        head, in their order, takes the pixels that are nearest to its own prototype.
+
+        Args:
+            images_BHW3: (B, H, W, 3) uint8 RGB.
+            evidence: result of `evidence` for them.
+        """
+        labels = evidence.logits.argmax(dim=1)
+        if not isinstance(self.network, PLMNetwork):
+            return labels
+        size = (int(images_BHW3.shape[1]), int(images_BHW3.shape[2]))
+        output = self.network(images_BHW3.permute(0, 3, 1, 2).float() / 255.0)
+        for new_id, (embedding, head) in enumerate(
+            zip(output.heads, self.network.heads, strict=True), start=self.network.num_base
+        ):
+            assert isinstance(head, BranchHead)
+            distances = resize(squared_distances(embedding, head.prototypes), size)
+            labels = torch.where(distances.argmin(dim=1) == new_id, new_id, labels)
+        return labels
+
 
 def load_trained(path: str | Path) -> TrainedNetwork:
-    """Load the averaged network of a checkpoint.
+    """Load the averaged network of a checkpoint, with the heads that it may have.
 
     Raises:
         InputError: the checkpoint cannot be read, or its weights do not fit its recipe.
     """
-    checkpoint = load_checkpoint(path)
-    network = build_network(checkpoint.recipe.network, len(checkpoint.class_names))
-    try:
-        network.load_state_dict(checkpoint.average)
-    except RuntimeError as error:
-        raise InputError(f"the weights in {path} do not fit the network of its recipe") from error
-    network.eval()
+    found = load_any(path)
+    network: DMLNet | PLMNetwork
+    if isinstance(found, PLMCheckpoint):
+        network, learnt, checkpoint = plm_network(found, path), found, found.base
+    else:
+        network, learnt, checkpoint = base_network(found, path), None, found
     fold_batch_norm(network)
     round_weights(network)
-    return TrainedNetwork(checkpoint=checkpoint, network=network.requires_grad_(False))
+    network.requires_grad_(False)
+    return TrainedNetwork(checkpoint=checkpoint, network=network, learnt=learnt)
 
 
 @torch.no_grad()

@@ -77,9 +77,10 @@ class FakeEngine(BaseEngine):
     ) -> tuple[np.typing.NDArray[np.bool_], np.typing.NDArray[np.intp]]:
         difference = embedding[:, None] - prototypes.vectors[None, :, :, None, None]
         distances = np.square(difference).sum(axis=2)
-        distances = np.where(prototypes.valid[:, None, None] > 0.5, distances, _FAR)
+        reach = np.where(prototypes.valid > 0.5, np.minimum(prototypes.radius, _FAR), 0)
+        distances = np.where(distances < reach[:, None, None], distances, _FAR)
         nearest = distances.argmin(axis=1)
-        inside = distances.min(axis=1) < np.minimum(prototypes.radius[nearest], _FAR)
+        inside = distances.min(axis=1) < _FAR
         stride, m = self.manifest.stride, self.manifest
         claimed = inside.repeat(stride, 1).repeat(stride, 2)
         slot = nearest.repeat(stride, 1).repeat(stride, 2)

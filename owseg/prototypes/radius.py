@@ -1,7 +1,7 @@
 """The radius of a class, from how its prototypes do on shots that they were not made from.
 
-Source: the rule of DMLNet, Eq. 12 (nearer than the radius, and nearer than every other
-prototype); the fit of the radius is our own.
+Source: the rule of DMLNet, Eq. 12 (within the radius, and nearer than the prototypes of other
+classes); the fit of the radius is our own.
 """
 
 from __future__ import annotations

@@ -85,9 +85,12 @@ def test_the_nearest_of_two_novel_prototypes_claims_the_pixel() -> None:
     assert known(pixels((30, 30), (33, 30)), [(30, 30, 50.0), (34, 30, 50.0)]) == [3, 4]
 
 
-def test_a_pixel_outside_the_radius_of_its_nearest_prototype_is_not_claimed_by_another() -> None:
-    """Eq. 12 asks for the nearest of all prototypes, novel ones included."""
-    assert known(pixels((30, 30)), [(32, 30, 1.0), (34, 30, 50.0)]) == [1]
+def test_a_nearer_prototype_that_does_not_reach_does_not_keep_another_from_claiming() -> None:
+    assert known(pixels((30, 30)), [(32, 30, 1.0), (34, 30, 50.0)]) == [4]
+
+
+def test_a_prototype_in_the_middle_of_a_known_class_claims_nothing_beyond_it() -> None:
+    assert known(pixels((30, 30)), [(60, 60, 1e6)]) == [1]
 
 
 def test_slots_out_of_use_claim_nothing() -> None:
@@ -139,10 +142,9 @@ def reference(image: np.ndarray, novel: list[tuple[float, float, float]]) -> np.
         at_known = [float(((f - m.numpy()) ** 2).sum()) for m in KNOWN]
         at_novel = [float(((f - p[:2]) ** 2).sum()) for p in novel]
         out[b, y, x] = int(np.argmin(at_known))
-        if at_novel and min(at_novel) < min(at_known):
-            slot = int(np.argmin(at_novel))
-            if at_novel[slot] < novel[slot][2]:
-                out[b, y, x] = 3 + slot
+        reaching = [k for k, p in enumerate(novel) if at_novel[k] < min(p[2], min(at_known))]
+        if reaching:
+            out[b, y, x] = 3 + min(reaching, key=lambda k: at_novel[k])
     return out
 
 
@@ -161,13 +163,13 @@ def test_claims_equal_the_slow_reference(seed: int, novel: list[tuple[int, int, 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**16), NOVEL, st.floats(0, 1, width=32))
-def test_outside_claimed_pixels_novel_prototypes_change_no_bit(
+def test_outside_the_pixels_that_it_claims_one_more_prototype_changes_no_bit(
     seed: int, novel: list[tuple[int, int, int]], threshold: float
 ) -> None:
     image = np.random.default_rng(seed).integers(0, 24, (1, 5, 5, 3), dtype=np.uint8)
     exact = [(float(r), float(g), float(q)) for r, g, q in novel]
-    without, with_them = run(image, [], threshold), run(image, exact, threshold)
-    claimed = with_them.known >= 3
+    without, with_them = run(image, exact[:-1], threshold), run(image, exact, threshold)
+    claimed = with_them.known == 2 + len(exact) if exact else with_them.known < 0
     for name in ("known", "open_set"):
         a, b = getattr(without, name), getattr(with_them, name)
         assert torch.equal(a[~claimed], b[~claimed])

@@ -104,11 +104,11 @@ def test_claims_are_those_of_equation_12_on_the_fetched_embedding(exported, engi
     lifted = nn.functional.interpolate(
         torch.from_numpy(distances).permute(1, 0, 2, 3), SIZE, mode="bilinear"
     )[0].numpy()
-    nearest = lifted.argmin(axis=0)
-    radius = np.concatenate([np.full(CLASSES, np.inf), slots.radius[1:3]])
-    best = lifted[:CLASSES].argmin(axis=0)
-    held = lifted.min(axis=0) < radius[nearest]
-    expected = np.where((nearest >= CLASSES) & held, nearest + 1, best)
+    best, limit = lifted[:CLASSES].argmin(axis=0), lifted[:CLASSES].min(axis=0)
+    novel = lifted[CLASSES:]
+    novel = np.where(novel < slots.radius[1:3, None, None], novel, np.inf)
+    claimed = novel.min(axis=0) < limit
+    expected = np.where(claimed, novel.argmin(axis=0) + CLASSES + 1, best)
     assert np.mean(found["known"][0] != expected) < 1e-3
 
 

@@ -50,26 +50,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    payload = {
-        "format": FORMAT,
-        "recipe": json.dumps(checkpoint.recipe.to_dict()),
-        "class_names": list(checkpoint.class_names),
-        "step": checkpoint.step,
-        "network": checkpoint.network,
-        "average": checkpoint.average,
-        "optimizer": checkpoint.optimizer,
-        "history": checkpoint.history,
-    }
-    temporary = path.with_name(path.name + ".part")
-    try:
-        torch.save(payload, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise OutputError(f"cannot write the checkpoint {path}: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_payload({"format": FORMAT, **checkpoint_to_dict(checkpoint)}, path)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -79,16 +60,35 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         InputError: the file is missing, damaged or not one of ours.
         UsageError: its recipe has fields that this version lacks.
     """
-    try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"no checkpoint at {path}") from error
-    except Exception as error:
+    raw = read_payload(path)
+    if "heads" in raw:
         raise InputError(
-            f"{path} is not a readable checkpoint (truncated, or not written by owseg train)"
-        ) from error
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise InputError(f"{path} is not a checkpoint of this version (format {FORMAT})")
+            f"{path} has heads of classes that were learnt later; 'owseg export' reads it, here "
+            "the checkpoint of its base is needed"
+        )
+    return checkpoint_from_dict(raw, path)
+
+
+def checkpoint_to_dict(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return a checkpoint as tensors and plain types."""
+    return {
+        "recipe": json.dumps(checkpoint.recipe.to_dict()),
+        "class_names": list(checkpoint.class_names),
+        "step": checkpoint.step,
+        "network": checkpoint.network,
+        "average": checkpoint.average,
+        "optimizer": checkpoint.optimizer,
+        "history": checkpoint.history,
+    }
+
+
+def checkpoint_from_dict(raw: dict[str, Any], path: str | Path) -> Checkpoint:
+    """Rebuild a checkpoint from `checkpoint_to_dict`.
+
+    Raises:
+        InputError: a field is missing or garbled; `path` is what the message calls the file.
+        UsageError: its recipe has fields that this version lacks.
+    """
     try:
         return Checkpoint(
             recipe=recipe_from_dict(json.loads(raw["recipe"])),
@@ -101,3 +101,40 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the checkpoint {path} lacks or garbles a field: {error!r}") from error
+
+
+def write_payload(payload: dict[str, Any], path: Path) -> None:
+    """Write tensors and plain types to a temporary file and rename it.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    temporary = path.with_name(path.name + ".part")
+    try:
+        torch.save(payload, temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"cannot write the checkpoint {path}: {reason}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def read_payload(path: str | Path) -> dict[str, Any]:
+    """Read what `write_payload` wrote; no code runs on loading.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format.
+    """
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"no checkpoint at {path}") from error
+    except Exception as error:
+        raise InputError(
+            f"{path} is not a readable checkpoint (truncated, or not written by owseg train)"
+        ) from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise InputError(f"{path} is not a checkpoint of this version (format {FORMAT})")
+    return raw

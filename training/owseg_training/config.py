@@ -183,12 +183,17 @@ def recipe_from_dict(raw: dict[str, Any]) -> Recipe:
     Raises:
         UsageError: a field is unknown to this version.
     """
-    recipe = _build(Recipe, raw)
+    recipe = build_config(Recipe, raw)
     assert isinstance(recipe, Recipe)
     return recipe
 
 
-def _build(cls: type, raw: dict[str, Any]) -> object:
+def build_config(cls: type, raw: dict[str, Any]) -> object:
+    """Rebuild a configuration class, nested ones included, from `dataclasses.asdict`.
+
+    Raises:
+        UsageError: a field is unknown to this version.
+    """
     hints = get_type_hints(cls)
     unknown = set(raw) - set(hints)
     if unknown:
@@ -196,7 +201,7 @@ def _build(cls: type, raw: dict[str, Any]) -> object:
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if dataclasses.is_dataclass(hints[key]) and isinstance(hints[key], type):
-            values[key] = _build(hints[key], value)
+            values[key] = build_config(hints[key], value)
         else:
             values[key] = tuple(value) if isinstance(value, list) else value
     return cls(**values)

@@ -61,6 +61,8 @@ class DDRNet(nn.Module):
     """
 
     stride = 4
+    BRANCH = ("low5", "high5", "context", "mid", "detail", "decode")
+    """Children of the final branch, which incremental learning makes anew for each class."""
 
     def __init__(self, width: int = 32, out_channels: int = 64) -> None:
         super().__init__()
@@ -84,6 +86,10 @@ class DDRNet(nn.Module):
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
         """Map a normalised image (B, 3, H, W) to features (B, out_channels, H/4, W/4)."""
+        return self.branch(self.trunk(x_B3HW))
+
+    def trunk(self, x_B3HW: Tensor) -> tuple[Tensor, ...]:
+        """Return what the branch needs: maps at strides 4, 8 and 32 with w, 2w and 8w channels."""
         detail = self.layer1(self.stem(x_B3HW))
         x8 = self.layer2(detail)
         low, high = self.low3(x8), self.high3(x8)
@@ -97,6 +103,12 @@ class DDRNet(nn.Module):
             F.relu(low + self.down4(high)),
             F.relu(high + resize(self.up4(low), size)),
         )
+        return detail, high, low
+
+    def branch(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Map the result of `trunk` to features (B, out_channels, H/4, W/4)."""
+        detail, high, low = features
+        size = (int(high.shape[-2]), int(high.shape[-1]))
         context = self.context(self.low5(low))
         mixed = self.mid(F.relu(self.high5(high) + resize(context, size)))
         fine = (int(detail.shape[-2]), int(detail.shape[-1]))

@@ -26,10 +26,13 @@ class NetworkOutput(NamedTuple):
     Attributes:
         embedding: (B, N, h, w) metric embedding f, or the logits of a softmax head.
         direction: (B, 2, h, w) boundary-to-pixel direction, row then column; not normalised.
+        heads: embeddings (B, N + 1, h, w), (B, N + 2, h, w), ... of heads that were trained
+            later, one for each class learnt incrementally.
     """
 
     embedding: Tensor
     direction: Tensor
+    heads: tuple[Tensor, ...] = ()
 
 
 class DMLNet(nn.Module):
@@ -61,7 +64,17 @@ class DMLNet(nn.Module):
 
     def forward(self, x_B3HW: Tensor) -> NetworkOutput:
         """Map an RGB image (B, 3, H, W) in 0..1 to embedding and direction at the stride."""
-        features = self.backbone((x_B3HW - self.mean) / self.std)
+        return self.decide(self.trunk(x_B3HW))
+
+    def trunk(self, x_B3HW: Tensor) -> tuple[Tensor, ...]:
+        """Normalise an image (B, 3, H, W) in 0..1 and run the backbone up to its final branch."""
+        x = (x_B3HW - self.mean) / self.std
+        features: tuple[Tensor, ...] = self.backbone.trunk(x)  # type: ignore[operator]
+        return features
+
+    def decide(self, trunk: tuple[Tensor, ...]) -> NetworkOutput:
+        """Map the result of `trunk` to embedding and direction at the stride."""
+        features: Tensor = self.backbone.branch(trunk)  # type: ignore[operator]
         return NetworkOutput(self.embed(features), self.direction(features.detach()))
 
 

@@ -64,6 +64,8 @@ class FastSCNN(nn.Module):
 
     stride = 8
     out_channels = 128
+    BRANCH = ("extract.6", "extract.7", "extract.8", "extract.9", "low", "high", "classify")
+    """Children of the final branch, which incremental learning makes anew for each class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,8 +85,17 @@ class FastSCNN(nn.Module):
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
         """Map a normalised image (B, 3, H, W) to features (B, 128, H/8, W/8)."""
+        return self.branch(self.trunk(x_B3HW))
+
+    def trunk(self, x_B3HW: Tensor) -> tuple[Tensor, ...]:
+        """Return what the branch needs: maps at strides 8 and 32 with 64 and 96 channels."""
         high = self.downsample(x_B3HW)
+        return high, self.extract[:6](high)
+
+    def branch(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Map the result of `trunk` to features (B, 128, H/8, W/8)."""
+        high, low = features
         size = (int(high.shape[-2]), int(high.shape[-1]))
-        low = self.low(resize(self.extract(high), size))
+        low = self.low(resize(self.extract[6:](low), size))
         out: Tensor = self.classify(F.relu(low + self.high(high)))
         return out

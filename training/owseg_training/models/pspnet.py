@@ -92,6 +92,8 @@ class PSPNet(nn.Module):
 
     stride = 8
     out_channels = 512
+    BRANCH = ("pyramid", "fuse")
+    """Children of the final branch, which incremental learning makes anew for each class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,5 +103,13 @@ class PSPNet(nn.Module):
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
         """Map a normalised image (B, 3, H, W) to features (B, 512, H/8, W/8)."""
-        out: Tensor = self.fuse(self.pyramid(self.resnet(x_B3HW)))
+        return self.branch(self.trunk(x_B3HW))
+
+    def trunk(self, x_B3HW: Tensor) -> tuple[Tensor, ...]:
+        """Return what the branch needs: a map at stride 8 with 2048 channels."""
+        return (self.resnet(x_B3HW),)
+
+    def branch(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Map the result of `trunk` to features (B, 512, H/8, W/8)."""
+        out: Tensor = self.fuse(self.pyramid(*features))
         return out

@@ -9,20 +9,25 @@ from owseg_training.config import Recipe
 from owseg_training.recipes.camvid import (
     camvid_fast_scnn,
     camvid_open,
+    camvid_open_softmax,
     camvid_pspnet50,
     camvid_small,
     camvid_softmax,
     camvid_tiny,
 )
+from owseg_training.recipes.cityscapes import cityscapes_pspnet50, cityscapes_small
 from owseg_training.recipes.idd import idd_pretrain
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid_small": camvid_small,
     "camvid_softmax": camvid_softmax,
     "camvid_open": camvid_open,
+    "camvid_open_softmax": camvid_open_softmax,
     "camvid_fast_scnn": camvid_fast_scnn,
     "camvid_pspnet50": camvid_pspnet50,
     "camvid_tiny": camvid_tiny,
+    "cityscapes_small": cityscapes_small,
+    "cityscapes_pspnet50": cityscapes_pspnet50,
     "idd_pretrain": idd_pretrain,
 }
 

@@ -1,0 +1,111 @@
+"""`owseg incremental`: learn classes from a few images, and compare the methods."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from owseg.cli.common import positive_int
+from owseg.errors import MissingDependencyError, UsageError
+from owseg.replay.runner import write_json
+
+SUMMARY = "learn classes from a few images and compare the methods"
+EXAMPLE = "owseg incremental camvid_10+1 --root CamVid --out runs/incremental"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("protocol", help="camvid_10+1, camvid_8+3, cityscapes_16+1, _16+3")
+    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument(
+        "--shots", type=positive_int, nargs="+", default=[1, 5], metavar="N", help="(1 5)"
+    )
+    parser.add_argument(
+        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="M",
+        help="of ft, plm_latest, plm_all, npm, upper (default: all; upper trains a network)",
+    )
+    parser.add_argument("--base", type=Path, help="checkpoint of the base (default: trained)")
+    parser.add_argument("--upper", type=Path, help="checkpoint of the upper bound (likewise)")
+    parser.add_argument("--recipe", help="recipe of base and upper bound (default: by protocol)")
+    parser.add_argument(
+        "--shot-manifests", type=Path, metavar="DIR", help="use these shots instead of drawing"
+    )
+    parser.add_argument(
+        "--steps", type=positive_int, help="optimiser steps of a head and of fine-tuning (200)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        from owseg_training.incremental.runner import METHODS, RunOptions, run_protocol
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"owseg incremental needs torch ({error}): pip install 'owseg_ros[train]'"
+        ) from error
+    from owseg_training.incremental.protocols import get_protocol
+
+    options = RunOptions(
+        protocol=get_protocol(args.protocol),
+        root=args.root,
+        out=args.out,
+        shots=_each_once(args.shots, "--shots"),
+        seeds=_each_once(args.seeds, "--seeds"),
+        methods=_methods(args.methods, METHODS),
+        base=args.base,
+        upper=args.upper,
+        recipe=args.recipe,
+        shot_manifests=args.shot_manifests,
+    )
+    if args.steps:
+        options = replace(options, config=replace(options.config, steps=args.steps))
+    images = run_protocol(options)
+    _write(options, images)
+    return 0
+
+
+def _write(options: Any, images: int) -> None:
+    """Write the table as JSON, Markdown and picture, and print it."""
+    from owseg_training.incremental.plot import plot_table
+    from owseg_training.incremental.table import (
+        as_json,
+        as_text,
+        gather,
+        write_markdown,
+    )
+
+    protocol, out = options.protocol, options.out
+    rows = gather(out, protocol, options.methods, options.shots, options.seeds)
+    write_json(out / "results.json", as_json(rows, protocol, images))
+    write_markdown(rows, protocol, images, out / "table.md")
+    plot_table(rows, protocol, out / "table.png")
+    print(as_text(rows, protocol, images))
+    print(f"\n{out / 'results.json'}\n{out / 'table.md'}\n{out / 'table.png'}")
+
+
+def _methods(chosen: list[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [name for name in chosen or () if name not in known]
+    if unknown:
+        raise UsageError(f"no method '{unknown[0]}'; there are {', '.join(known)}")
+    return tuple(name for name in known if chosen is None or name in chosen)
+
+
+def _each_once(values: list[int], option: str) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise UsageError(f"{option} names a value twice: {' '.join(map(str, values))}")
+    return tuple(values)
+
+
+def natural_int(text: str) -> int:
+    """Parse a whole number of at least 0, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got '{text}'")
+    return int(text)
