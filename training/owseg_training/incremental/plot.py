@@ -49,14 +49,15 @@ def _draw_panel(axis: Any, rows: Sequence[Row], references: Sequence[Row]) -> No
         places = [i + offset * _BAR for i in range(len(rows))]
         bars = axis.bar(places, means, _BAR * 0.92, yerr=errors, color=color, label=key, capsize=2)
         axis.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
-    for row, style in zip(references, ("-", "--"), strict=False):
+    for row in references:
         for key in ("old", "novel") if row.method == "upper" else ("old",):
             label = f"{TITLES[row.method]}, {key}"
             axis.axhline(
                 100 * (row.summary[key][0] or 0.0),
                 color=COLORS[key],
-                linestyle=style,
+                linestyle="-" if row.method == "upper" else "--",
                 linewidth=1,
+                zorder=0,
                 label=label,
             )
     axis.set_xticks(range(len(rows)), [TITLES[row.method] for row in rows])

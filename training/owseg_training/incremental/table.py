@@ -148,7 +148,7 @@ def write_markdown(rows: Sequence[Row], protocol: Protocol, images: int, path: P
 
 def as_text(rows: Sequence[Row], protocol: Protocol, images: int) -> str:
     """Return the table for a terminal; percent."""
-    header = ["", *(name[:6] for name in protocol.names), *SUMMARY, "forgetting"]
+    header = ["", *(name[:8] for name in protocol.names), *SUMMARY, "forgetting"]
     table = [header, *(_cells(row) for row in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(header))]
     lines = [
