@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ ECHO_S = 0.5
 """A second signal within this time is an echo: a terminal and a launcher both send theirs."""
 
 
-class Process:
+class Process(ABC):
     """Runs the main group until it is asked to stop. A context manager: closes on exit.
 
     Args:
@@ -63,8 +64,9 @@ class Process:
         self._stopped.set()
         self._close()
 
+    @abstractmethod
     def _close(self) -> None:
-        raise NotImplementedError
+        """Destroy all nodes and leave the network; called once."""
 
     def __enter__(self) -> Self:
         self._signals = self._handled_signals()
