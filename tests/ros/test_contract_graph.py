@@ -51,9 +51,12 @@ def test_several_nodes_live_in_one_process(runtime, peer, topic, eventually):
         host.publisher(COMPRESSED, "mask")
     expected = {f"/{name}/perception" for name in names}
     assert eventually(lambda: expected <= set(peer.ask("graph")["nodes"]))
-    for name in names:
-        found = peer.ask("graph", topic=f"/{name}/mask")["publishers"]
-        assert [end[0] for end in found] == [f"/{name}/perception"]
+
+    def owners():
+        found = [peer.ask("graph", topic=f"/{name}/mask")["publishers"] for name in names]
+        return [[end[0] for end in ends] for ends in found]
+
+    assert eventually(lambda: owners() == [[f"/{name}/perception"] for name in names])
     hosts[0].destroy()
     assert eventually(lambda: "/front/perception" not in peer.ask("graph")["nodes"])
     assert "/left/perception" in peer.ask("graph")["nodes"]
