@@ -10,7 +10,7 @@ enlarged bilinearly); `--check` runs the real pipeline beside it.
 
 Old mIoU is that of the model's own classes, with pixels of the learnt class as class of its own
 ("old"), and with these pixels void ("old, void"), which shows false claims alone. Harmonic is
-the harmonic mean of "old" and "novel", as in DMLNet.
+the harmonic mean of "old" and "novel", as in DMLNet. Spread is the sample standard deviation.
 
 With --clicked nobody draws masks: shots are unknown objects as the pipeline finds them.
 """
@@ -200,7 +200,7 @@ def markdown(rows: Rows, judges: Sequence[str]) -> str:
         for key in judges:
             for figure in FIGURES:
                 values = [s[key][figure] for s in seeds]
-                spread = f" ± {np.std(values):.1f}" if figure == "harmonic" else ""
+                spread = f" ± {np.std(values, ddof=1):.1f}" if figure == "harmonic" else ""
                 cells.append(f"{np.mean(values):.1f}{spread}")
         lines.append([name, *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

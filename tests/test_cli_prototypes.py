@@ -182,7 +182,7 @@ def test_changes_that_do_not_fit(fails, path):
 def test_files_that_are_no_store(fails, path, tmp_path, command):
     action, *rest = command
     fails("no prototype store at", action, tmp_path / "none.db", *rest)
-    fails("does not exist; make it first", action, tmp_path / "no" / "none.db", *rest)
+    fails("none.db; the folder", action, tmp_path / "no" / "none.db", *rest)
     fails("is a folder, not a prototype store", action, tmp_path, *rest)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])

@@ -16,6 +16,7 @@ from owseg.cli.prototypes import add_store_argument
 from owseg.errors import UsageError
 from owseg.prototypes import NovelClass, PrototypeSet, PrototypeStore
 from owseg.prototypes.checks import check_free_name, clean_name
+from owseg.prototypes.database import need_place
 from owseg.prototypes.examples import Example
 from owseg.prototypes.learn import LearnedClass, LearnOptions, learn_class
 from owseg.prototypes.pooling import POOLINGS
@@ -26,6 +27,7 @@ EXAMPLE = "owseg prototypes add classes.db sofa --shot a.jpg a_mask.png --shot b
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
 _CLUSTER = re.compile(r"(\d+):(\d+(?:,\d+)*)")
+_LISTED = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
         more_instances=args.more_instances,
     )
     name = clean_name(args.name)
+    need_place(args.store)
     examples = _examples(args, name)
     with engine_from(args) as engine:
         manifest, space = engine.manifest, engine.space
@@ -134,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         )
         version = store.version
     for text in learned.warnings:
-        print(f"owseg: warning: {text}", file=sys.stderr)
+        _warn(text)
     if args.json:
         print(json.dumps(_as_json(args.store, version, added, learned), indent=2))
     else:
@@ -152,7 +155,7 @@ def _present(path: Path, space: str) -> PrototypeSet:
 
 def _examples(args: argparse.Namespace, name: str) -> list[Example]:
     # Recordings need packages that the rest does not: they are loaded only where one is read.
-    from owseg.prototypes.shot_files import load_folder, load_shot
+    from owseg.prototypes.shot_files import left_out, load_folder, load_shot
 
     if (args.replay is None) != (not args.cluster):
         raise UsageError(
@@ -163,6 +166,7 @@ def _examples(args: argparse.Namespace, name: str) -> list[Example]:
     found = [load_shot(image, mask, name=name, label=label) for image, mask in args.shot]
     if args.shots is not None:
         found += load_folder(args.shots, name=name, label=label)
+        _warn_of_left_out(args.shots, left_out(args.shots))
     if args.cluster:
         from owseg.prototypes.cluster_shots import load_clusters
 
@@ -176,6 +180,19 @@ def _examples(args: argparse.Namespace, name: str) -> list[Example]:
             "--cluster FRAME:ID"
         )
     return found
+
+
+def _warn_of_left_out(folder: Path, names: list[str]) -> None:
+    if names:
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        _warn(
+            f"nothing was learnt from {', '.join(names[:_LISTED])}{more} in {folder}: an image "
+            "without a mask, or a mask without an image"
+        )
+
+
+def _warn(text: str) -> None:
+    print(f"owseg: warning: {text}", file=sys.stderr)
 
 
 def _cluster(text: str) -> tuple[int, list[int]]:

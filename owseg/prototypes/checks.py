@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from owseg.errors import PrototypeError
+from owseg.outputs import UNKNOWN_NAME
 from owseg.prototypes.classes import MAX_NAME, NovelClass, Shot
 from owseg.types import FloatArray
 
@@ -29,8 +30,8 @@ def clean_name(name: Any) -> str:
     """Return the name stripped and in Unicode normal form C.
 
     Raises:
-        PrototypeError: not text, empty, longer than `MAX_NAME`, or with characters that cannot
-            be printed.
+        PrototypeError: not text, empty, longer than `MAX_NAME`, with characters that cannot
+            be printed, or the name of what is no class.
     """
     if not isinstance(name, str):
         raise PrototypeError(f"the name of a class must be text, got {name!r}")
@@ -44,6 +45,10 @@ def clean_name(name: Any) -> str:
     if not clean.isprintable():
         raise PrototypeError(
             f"the name {clean!a} has control or invisible characters; use letters, digits, spaces"
+        )
+    if name_key(clean) == UNKNOWN_NAME:
+        raise PrototypeError(
+            f"'{clean}' is what pixels of no class are called; choose another name"
         )
     return clean
 
@@ -99,7 +104,7 @@ def clean_vectors(vectors: npt.ArrayLike, size: int = 0) -> FloatArray:
         size: D of the prototypes in the store; 0 = any.
 
     Raises:
-        PrototypeError: another shape, not numbers, NaN, or too large for float32.
+        PrototypeError: another shape, not numbers, NaN, or too large for distances in float32.
     """
     try:
         array = np.asarray(vectors)
@@ -118,8 +123,11 @@ def clean_vectors(vectors: npt.ArrayLike, size: int = 0) -> FloatArray:
         )
     with np.errstate(over="ignore"):
         single = np.array(array, np.float32, order="C")
+        norms = np.square(single).sum(axis=1)
     if not np.isfinite(single).all():
         raise PrototypeError("the prototypes hold NaN or infinite values; learn from other shots")
+    if not np.isfinite(norms).all():
+        raise PrototypeError("the prototypes are too long to measure distances in float32")
     single.setflags(write=False)
     return single
 
@@ -137,7 +145,7 @@ def clean_radius(radius: Any) -> float:
     except (TypeError, ValueError, OverflowError) as error:
         raise PrototypeError(f"the radius must be a number above 0, got {radius!r}") from error
     if not (math.isfinite(single) and single > 0):
-        raise PrototypeError(f"the radius must be a finite number above 0, got {value}")
+        raise PrototypeError(f"the radius must be a float32 number above 0, got {value}")
     return value
 
 

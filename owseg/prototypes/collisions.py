@@ -16,10 +16,16 @@ _LEAST_CELLS = 25.0
 _WORST = 3
 
 
-def rivals_of(manifest: Manifest, present: PrototypeSet) -> FloatArray:
-    """Return the prototypes (R, D) float32 of all known and all novel classes."""
+def rivals_of(manifest: Manifest, present: PrototypeSet) -> tuple[FloatArray, FloatArray]:
+    """Return the prototypes (R, D) float32 of all known and all novel classes, and their reach.
+
+    The reach (R,) float32 is the squared distance within which a prototype keeps a pixel from
+    one that is farther away: any for those of known classes, the radius for those of novel ones.
+    """
     vectors = [manifest.prototypes, *(item.vectors for item in present.classes)]
-    return np.concatenate(vectors).astype(np.float32, copy=False)
+    radius = [np.full(len(item.vectors), item.radius) for item in present.classes]
+    reach = np.concatenate([np.full(len(manifest.prototypes), np.inf), *radius])
+    return np.concatenate(vectors).astype(np.float32, copy=False), reach.astype(np.float32)
 
 
 def claims_on_known(
@@ -65,7 +71,7 @@ def known_collision(claims: dict[str, float]) -> str:
     parts = ", ".join(f"{share:.0%} of {name}" for name, share in worst[:_WORST])
     return (
         f"outside of the masks the class takes {parts} (as the model calls it) in its own shots; "
-        "a smaller --radius takes less"
+        "with a smaller radius it takes less"
     )
 
 

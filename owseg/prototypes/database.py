@@ -9,9 +9,7 @@ drop the locks that SQLite holds. Nor may an open store be used after a fork.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +19,15 @@ from typing import TypeVar
 
 from owseg.errors import StoreError
 from owseg.prototypes.schema import APPLICATION_ID, SCHEMA, DamagedError, check, create_tables
+from owseg.prototypes.store_files import (
+    NO_STORE,
+    can_write,
+    has_changes_elsewhere,
+    identity,
+    is_fresh,
+    look_at,
+    state,
+)
 
 T = TypeVar("T")
 
@@ -32,9 +39,6 @@ _RETRIES = 5
 _TICK_NS = 12_000_000
 """Longest time between two time stamps of files; changes within it may look the same."""
 
-_SMALLEST = 512
-"""Bytes of the smallest SQLite file that is not empty."""
-
 _MEANINGS = {
     "locked": f"was in use by another process for {BUSY_S:.0f} s; nothing was changed, try again",
     "readonly": "is read-only; nothing was changed; make the file and its folder writable, "
@@ -45,7 +49,6 @@ _MEANINGS = {
     "disk I/O": "cannot be read or written, the disk reports an error; nothing was changed; "
     "check its free space and its health",
 }
-_NO_STORE = "is not a prototype store, or its start is damaged; give another, or restore a copy"
 _DAMAGED = "is damaged ({}); move it and its -wal and -shm files away and restore a copy"
 
 
@@ -70,9 +73,9 @@ class Database:
         self._closed = False
         try:
             with _explained(path):
-                _look(path, create)
+                look_at(path, create)
                 self._file = path.resolve()
-                self._can_write = _can_write(self._file)
+                self._can_write = can_write(self._file)
                 self._read_only = read_only or not self._can_write
                 self._open(create)
         except BaseException:
@@ -84,17 +87,26 @@ class Database:
 
         What is damaged stays as it is, since SQLite would move changes from a -wal file into it.
         """
-        fresh = _is_fresh(self._file)
+        fresh = is_fresh(self._file)
         if not (fresh and self._can_write):
-            self._read_elsewhere(self._inspect)
+            self._read_elsewhere(self._inspect, first_look=self._can_write)
         if self._can_write:
-            self._connection = db = _connect(self._file, "rwc" if create else "rw")
-            _prepare(db, create)
-            if fresh:
-                self._inspect(db)
-            if not self._read_only:
-                _use_wal(db)
-        self._identity = _identity(self._place)
+            try:
+                self._open_to_write(create, fresh)
+            except sqlite3.OperationalError as error:
+                if not (self._read_only and _lacks_room(error)):
+                    raise
+                self._let_go()
+                self._can_write = False
+        self._identity = identity(self._place)
+
+    def _open_to_write(self, create: bool, fresh: bool) -> None:
+        self._connection = db = _connect(self._file, "rwc" if create else "rw")
+        _prepare(db, create)
+        if fresh:
+            self._inspect(db)
+        if not self._read_only:
+            _use_wal(db)
 
     def _inspect(self, db: sqlite3.Connection) -> None:
         _check_marks(db, self.path)
@@ -136,11 +148,14 @@ class Database:
         """Move everything into the one file and let go of it; twice is fine."""
         with self._lock:
             self._closed = True
-            db, self._connection = self._connection, None
-            if db is not None:
-                with suppress(sqlite3.Error):
-                    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                db.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        db, self._connection = self._connection, None
+        if db is not None:
+            with suppress(sqlite3.Error):
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            db.close()
 
     def _db(self) -> sqlite3.Connection:
         self._check_open()
@@ -150,12 +165,14 @@ class Database:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"the store {self.path} is closed; open it again")
-        if _identity(self._place) != self._identity:
+        if identity(self._place) != self._identity:
             raise StoreError(
                 f"{self.path} was moved, removed or replaced while it was in use; open it again"
             )
 
-    def _read_elsewhere(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _read_elsewhere(
+        self, work: Callable[[sqlite3.Connection], T], *, first_look: bool = False
+    ) -> T:
         """Read by a connection that cannot write, even where SQLite cannot make its -shm file.
 
         Without a -wal file the one file is complete, and is read as it is; it must not change
@@ -163,45 +180,36 @@ class Database:
         changing file is of no use, unless it is only a first look.
         """
         for attempt in range(_RETRIES):
-            before, now = _state(self._file), time.time_ns()
+            before, now = state(self._file), time.time_ns()
             settled = abs(now - before[0]) > _TICK_NS
-            mode = "ro" if _has_sidecar(self._file) else "ro&immutable=1"
+            mode = "ro" if has_changes_elsewhere(self._file) else "ro&immutable=1"
             with closing(_connect(self._file, mode)) as db:
                 try:
                     result = _read(db, work)
                 except (sqlite3.Error, DamagedError):
-                    same = settled and _state(self._file) == before
+                    same = settled and state(self._file) == before
                     if same or attempt == _RETRIES - 1:
                         raise
                 else:
-                    same = settled and _state(self._file) == before
-                    if same or mode == "ro" or self._can_write:
+                    same = settled and state(self._file) == before
+                    if same or mode == "ro" or first_look:
                         return result
             time.sleep(_TICK_NS / 1e9)
         raise sqlite3.OperationalError("database is locked")
 
 
-def _look(path: Path, create: bool) -> None:
-    """Say what is wrong with a path before SQLite does."""
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder, not a prototype store; give a file in it")
-    if not path.parent.is_dir():
-        raise StoreError(f"the folder {path.parent} does not exist; make it first (mkdir -p)")
-    if path.exists() and not path.is_file():
-        raise StoreError(f"{path} is not a regular file; a prototype store is one")
-    size = path.stat().st_size if path.exists() else 0
-    if not size and _size(_wal(path.resolve())):
-        raise StoreError(
-            f"{path} is gone or empty, but {_wal(path)} is there; restore a copy, or "
-            "delete the -wal file to start anew"
-        )
-    if not size and not create:
-        what = f"{path} is empty" if path.exists() else f"no prototype store at {path}"
-        raise StoreError(f"{what}; 'owseg prototypes add' makes one, or restore a copy")
-    if not size and not _can_write(path.resolve()):
-        raise StoreError(f"cannot create {path}: it or its folder is read-only; give another path")
-    if 0 < size < _SMALLEST:
-        raise StoreError(f"{path} {_NO_STORE}")
+def need_place(path: Path) -> None:
+    """Refuse a path at which a store can be neither changed nor made; changes nothing.
+
+    Whether the content is a store is not looked at.
+
+    Raises:
+        StoreError: a folder, no regular file, in a missing folder, or read-only.
+    """
+    with _explained(path):
+        look_at(path, create=True)
+        if not can_write(path.resolve()):
+            raise StoreError(f"{path} {_MEANINGS['readonly']}")
 
 
 def _check_marks(db: sqlite3.Connection, path: Path) -> None:
@@ -217,7 +225,7 @@ def _check_marks(db: sqlite3.Connection, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         if "not a database" not in str(error):
             raise
-        raise StoreError(f"{path} {_NO_STORE}") from error
+        raise StoreError(f"{path} {NO_STORE}") from error
     if application != APPLICATION_ID:
         raise StoreError(f"{path} is an SQLite file of another program; give another path")
     if schema > SCHEMA:
@@ -312,45 +320,6 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _can_write(file: Path) -> bool:
-    folder = os.access(file.parent, os.W_OK | os.X_OK)
-    return folder and (not file.exists() or os.access(file, os.R_OK | os.W_OK))
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return (0, 0)
-    return found.st_dev, found.st_ino
-
-
-def _state(file: Path) -> tuple[int, int, bool]:
-    """Time of the last change in ns, size in bytes, and whether there are changes elsewhere."""
-    found = file.stat()
-    return found.st_mtime_ns, found.st_size, _has_sidecar(file)
-
-
-def _is_fresh(file: Path) -> bool:
-    """Whether there is nothing to peek at yet: no file, or one that is being made."""
-    return not _size(file) or _journal(file).exists()
-
-
-def _has_sidecar(file: Path) -> bool:
-    return bool(_size(_wal(file))) or _journal(file).exists()
-
-
-def _size(file: Path) -> int:
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
-
-
-def _wal(file: Path) -> Path:
-    return file.with_name(file.name + "-wal")
-
-
-def _journal(file: Path) -> Path:
-    return file.with_name(file.name + "-journal")
+def _lacks_room(error: sqlite3.Error) -> bool:
+    """Whether SQLite cannot make its -shm file, which reading does not need: the disk is full."""
+    return any(part in str(error) for part in ("disk I/O", "is full"))

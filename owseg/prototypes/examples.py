@@ -103,7 +103,8 @@ def mask_of_polygons(
     """Fill polygons: (H, W) uint8 of `OTHER` and `CLASS`.
 
     Raises:
-        ShotError: no polygon, fewer than three corners, a corner outside of the image.
+        ShotError: no polygon, fewer than three corners, all on one line, or one outside of the
+            image.
     """
     if not polygons:
         raise ShotError(f"{source}: there is no polygon; draw one around each example of the class")
@@ -127,6 +128,8 @@ def _check_polygon(polygon: Polygon, height: int, width: int, name: str) -> None
             f"{name} has a corner at {x:g}, {y:g}, outside of the {width}x{height} image; "
             "was it drawn on an image of another size?"
         )
+    if np.linalg.matrix_rank(polygon - polygon[0]) < 2:
+        raise ShotError(f"{name} has no area: its corners lie on one line")
 
 
 def _digest(image: UInt8Array) -> str:

@@ -8,13 +8,14 @@ paper chooses them by hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from owseg.engines.base import Engine, PrototypeSlots
+from owseg.engines.base import Engine, Outputs, PrototypeSlots
 from owseg.errors import PrototypeError, ShotError, UsageError
+from owseg.prototypes.checks import clean_radius
 from owseg.prototypes.classes import PrototypeSet, Shot
 from owseg.prototypes.collisions import (
     claims_on_known,
@@ -24,8 +25,17 @@ from owseg.prototypes.collisions import (
     surely_known,
 )
 from owseg.prototypes.examples import Example, merge_examples
+from owseg.prototypes.head_classes import Reach, kept_by_heads, within_reach
 from owseg.prototypes.pooling import POOLINGS, Cells, make_cells, pool, prototypes_of
-from owseg.prototypes.radius import SHARE, Rating, Trial, fit_radius, rate_radius, run_trial
+from owseg.prototypes.radius import (
+    SHARE,
+    Rating,
+    Trial,
+    fit_radius,
+    knows_surroundings,
+    rate_radius,
+    run_trial,
+)
 from owseg.resize import fit_image
 from owseg.types import FloatArray, UInt8Array
 
@@ -67,8 +77,11 @@ class LearnOptions:
             raise UsageError(f"no pooling '{self.pooling}'; there are {', '.join(POOLINGS)}")
         if self.prototypes is not None and self.prototypes < 1:
             raise UsageError(f"a class needs at least one prototype, got {self.prototypes}")
-        if self.radius is not None and not 0.0 < self.radius < np.inf:
-            raise UsageError(f"the radius must be a number above 0, got {self.radius}")
+        if self.radius is not None:
+            try:
+                clean_radius(self.radius)
+            except PrototypeError as error:
+                raise UsageError(str(error)) from error
         if not 0.0 < self.share < 1.0:
             raise UsageError(f"the share of an image must lie between 0 and 1, got {self.share}")
 
@@ -107,7 +120,8 @@ def learn_class(
     """Learn a class: embed the images, average under the masks, fit the radius.
 
     Args:
-        engine: runs the network; only its embedding is asked for, one image at a time.
+        engine: runs the network; only its embedding is asked for, one image at a time, and
+            of a network with heads also what they claim.
         examples: images with masks, at least one; several of one image count as one.
         options: how to learn.
         present: novel classes that the new one will live with.
@@ -123,13 +137,20 @@ def learn_class(
     merged = merge_examples(examples)
     if not merged:
         raise ShotError("there is no shot to learn from; give at least one image with a mask")
-    shots = [_embedded(engine, example, options) for example in merged]
-    rivals = rivals_of(engine.manifest, present)
-    count, trial = _choose(shots, rivals, options, most)
+    pairs = [_embedded(engine, example, options) for example in merged]
+    shots, reaches = [cells for cells, _ in pairs], [reach for _, reach in pairs if reach]
+    count, trial = _choose(shots, *rivals_of(engine.manifest, present), options, most)
     vectors = _prototypes(options.pooling, count, shots)
     radius = fit_radius(trial, options.share) if options.radius is None else options.radius
     rating = rate_radius(trial, radius, options.share)
     claims = claims_on_known(shots, vectors, radius, engine.manifest)
+    warnings = (
+        _guessed(trial, options),
+        kept_by_heads(reaches, engine.manifest),
+        _badly_held_out(engine, shots, vectors, rate_radius(trial, radius)),
+        known_collision(claims),
+        nearness(vectors, radius, engine.manifest, present),
+    )
     return LearnedClass(
         vectors=vectors,
         radius=radius,
@@ -137,29 +158,38 @@ def learn_class(
         rating=rating,
         held_out=trial.held_out,
         claims=claims,
-        warnings=_warnings(engine, shots, vectors, rate_radius(trial, radius), claims, present),
+        warnings=tuple(filter(None, warnings)),
     )
 
 
 def embed(engine: Engine, image: UInt8Array) -> FloatArray:
     """Return the embedding (D, h, w) float32 of an image (H, W, 3) uint8 RGB of any size."""
+    return _embedding(_infer(engine, image, ("embedding",)))
+
+
+def _infer(engine: Engine, image: UInt8Array, names: Sequence[str]) -> Outputs:
     fitted = fit_image(image, engine.manifest)
-    slots = PrototypeSlots.empty(engine.manifest)
-    outputs = engine.infer(fitted[None], slots, 1.0, ("embedding",))
+    return engine.infer(fitted[None], PrototypeSlots.empty(engine.manifest), 1.0, names)
+
+
+def _embedding(outputs: Outputs) -> FloatArray:
     embedding: FloatArray = outputs["embedding"][0].astype(np.float32, copy=False)
     return embedding
 
 
-def _embedded(engine: Engine, example: Example, options: LearnOptions) -> Cells:
-    cells = make_cells(embed(engine, example.image), example.mask, example.source)
-    if not options.more_instances:
-        return cells
-    return Cells(
-        vectors=cells.vectors,
-        inside=cells.inside,
-        outside=np.zeros_like(cells.outside),
-        places=cells.places,
-    )
+def _embedded(
+    engine: Engine, example: Example, options: LearnOptions
+) -> tuple[Cells, Reach | None]:
+    """Return the cells of an example, and what heads leave of its mask, where there are any."""
+    heads, reach, mask = engine.manifest.heads, None, example.mask
+    outputs = _infer(engine, example.image, ("embedding", "known") if heads else ("embedding",))
+    if heads:
+        reach = within_reach(mask, outputs["known"][0], engine.manifest, example.source)
+        mask = reach.mask
+    cells = make_cells(_embedding(outputs), mask, example.source)
+    if options.more_instances:
+        cells = replace(cells, outside=np.zeros_like(cells.outside))
+    return cells, reach
 
 
 def _free_slots(engine: Engine, present: PrototypeSet, options: LearnOptions) -> int:
@@ -184,13 +214,17 @@ def _prototypes(pooling: str, count: int, shots: Sequence[Cells]) -> FloatArray:
 
 
 def _choose(
-    shots: Sequence[Cells], rivals: FloatArray, options: LearnOptions, most: int
+    shots: Sequence[Cells],
+    rivals: FloatArray,
+    reach: FloatArray,
+    options: LearnOptions,
+    most: int,
 ) -> tuple[int, Trial]:
     """Return the number of prototypes, and the trial with as many."""
     given = options.prototypes
     counts = range(1, min(MOST_PROTOTYPES, most) + 1) if given is None else [given]
     trials = {
-        count: run_trial(shots, rivals, partial(_prototypes, options.pooling, count))
+        count: run_trial(shots, rivals, partial(_prototypes, options.pooling, count), reach)
         for count in (counts if len(shots) > 1 else [given or 1])
     }
     scores = {count: _score(trial, options.share) for count, trial in trials.items()}
@@ -204,20 +238,14 @@ def _score(trial: Trial, share: float) -> float:
     return rate_radius(trial, fit_radius(trial, share), share).iou or 0.0
 
 
-def _warnings(
-    engine: Engine,
-    shots: Sequence[Cells],
-    vectors: FloatArray,
-    rating: Rating,
-    claims: dict[str, float],
-    present: PrototypeSet,
-) -> tuple[str, ...]:
-    found = [
-        _badly_held_out(engine, shots, vectors, rating),
-        known_collision(claims),
-        nearness(vectors, rating.radius, engine.manifest, present),
-    ]
-    return tuple(text for text in found if text)
+def _guessed(trial: Trial, options: LearnOptions) -> str:
+    """Say so where a radius had to be guessed though nobody asked for that; "" = it was not."""
+    if options.radius is not None or options.more_instances or knows_surroundings(trial):
+        return ""
+    return (
+        "the masks leave hardly anything of the images that is not the class, so that the radius "
+        "is a guess; show more of what the class is not"
+    )
 
 
 def _badly_held_out(

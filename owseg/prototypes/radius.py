@@ -37,7 +37,7 @@ class Trial:
 
     Attributes:
         distances: (n,) float64 squared distance to the nearest prototype; infinite where
-            a prototype of another class is nearer.
+            a prototype of another class is nearer and claims the cell.
         inside: (n,) share of the cell that the class covers.
         outside: (n,) share of the cell that surely is something else.
         held_out: what was left out in turn: "shots", "halves" of the only shot, or "nothing".
@@ -66,7 +66,9 @@ class Rating:
     iou: float | None
 
 
-def run_trial(shots: Sequence[Cells], rivals: FloatArray, make: Make) -> Trial:
+def run_trial(
+    shots: Sequence[Cells], rivals: FloatArray, make: Make, reach: FloatArray | None = None
+) -> Trial:
     """Leave out one shot after the other, and measure it with prototypes from the rest.
 
     A single shot is split into two halves of equal area; many shots are left out in groups.
@@ -75,6 +77,8 @@ def run_trial(shots: Sequence[Cells], rivals: FloatArray, make: Make) -> Trial:
         shots: cells of each shot, at least one.
         rivals: (R, D) prototypes of all other classes.
         make: makes prototypes.
+        reach: (R,) squared distance within which a rival keeps a pixel from others; None =
+            at any distance, as known classes do.
     """
     parts, held_out = list(shots), "shots"
     if len(parts) == 1:
@@ -82,7 +86,7 @@ def run_trial(shots: Sequence[Cells], rivals: FloatArray, make: Make) -> Trial:
     if len(parts) == 1:
         held_out = "nothing"
     measured = [
-        (_distances(cells, make(rest), rivals), cells)
+        (_distances(cells, make(rest), rivals, reach), cells)
         for rest, tested in _folds(parts)
         for cells in tested
     ]
@@ -104,10 +108,15 @@ def _folds(parts: Sequence[Cells]) -> Iterator[tuple[Sequence[Cells], Sequence[C
         yield rest, parts[fold::count]
 
 
-def _distances(cells: Cells, prototypes: FloatArray, rivals: FloatArray) -> Weights:
+def _distances(
+    cells: Cells, prototypes: FloatArray, rivals: FloatArray, reach: FloatArray | None
+) -> Weights:
     own: Weights = squared_distances(cells.vectors, prototypes).min(axis=1).astype(np.float64)
     if len(rivals):
-        own[squared_distances(cells.vectors, rivals).min(axis=1) <= own] = np.inf
+        gaps = squared_distances(cells.vectors, rivals)
+        if reach is not None:
+            gaps[gaps >= reach] = np.inf
+        own[gaps.min(axis=1) <= own] = np.inf
     return own
 
 

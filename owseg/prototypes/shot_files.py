@@ -1,8 +1,8 @@
 """Examples from files: an image with a mask, or with polygons as JSON.
 
-Masks are images without loss (PNG). Without a label every pixel that is not black belongs
-to the class. With a label id the mask is a label image: that id is the class, 255 says
-nothing, all else is something else.
+Masks are images without loss (PNG). Without a label every pixel that is neither black nor
+transparent belongs to the class; it must be plain which value that is. With a label id the
+mask is a label image: that id is the class, 255 says nothing, all else is something else.
 
 Polygons are a JSON list of polygons [[x, y], ...], or the file that LabelMe writes.
 """
@@ -25,7 +25,14 @@ from owseg.types import IGNORE_ID, UInt8Array
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 POLYGON_SUFFIX = ".json"
+_MASK_END = "_mask"
 _LOSSY = (b"\xff\xd8\xff",)
+_MAIN = 0.5
+"""Of what a mask marks, the share of one value, at least; the rest are soft edges."""
+_SECOND = 0.05
+"""Share of another value from which on it is no soft edge."""
+_BEYOND = 2**53
+"""Whole numbers from here on are no places in an image, and may not even fit a float."""
 
 
 def load_shot(image: Path, mask: Path, *, name: str = "", label: str | None = None) -> Example:
@@ -68,6 +75,18 @@ def load_folder(folder: Path, *, name: str = "", label: str | None = None) -> li
     return [load_shot(image, mask, name=name, label=label) for image, mask in found]
 
 
+def left_out(folder: Path) -> list[str]:
+    """Name the files of which `load_folder` makes nothing, since their partner is missing.
+
+    Those are images without a mask, and masks (NAME_mask.png, or in a folder masks) without
+    an image.
+    """
+    used = {path for pair in _pairs(folder) for path in pair}
+    patterns = (f"*{_MASK_END}.png", "masks/*.png", f"masks/*{POLYGON_SUFFIX}")
+    masks = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(str(path.relative_to(folder)) for path in {*_images(folder), *masks} - used)
+
+
 def read_image(path: Path) -> UInt8Array:
     """Read an image file as (H, W, 3) uint8 RGB.
 
@@ -75,20 +94,24 @@ def read_image(path: Path) -> UInt8Array:
         ShotError: it cannot be read, or is no image.
     """
     try:
-        return decode_compressed(CompressedFields("", _bytes(path)))
+        return decode_compressed(CompressedFields(path.suffix[1:], _bytes(path)))
     except ImageError as error:
-        raise ShotError(f"{path}: {error}") from error
+        raise ShotError(f"{path} is not a readable image: {error}") from error
 
 
 def _pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
-    images = folder / "images" if (folder / "images").is_dir() else folder
-    for image in sorted(images.iterdir()):
-        is_image = image.suffix.lower() in IMAGE_SUFFIXES and not image.name.startswith(".")
-        if not is_image or image.stem.endswith("_mask"):
-            continue
+    for image in _images(folder):
         mask = next((path for path in _candidates(image) if path.is_file()), None)
         if mask is not None:
             yield image, mask
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    for path in sorted(images.iterdir()):
+        is_image = path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        if is_image and not path.stem.endswith(_MASK_END):
+            yield path
 
 
 def _candidates(image: Path) -> Iterator[Path]:
@@ -97,7 +120,7 @@ def _candidates(image: Path) -> Iterator[Path]:
         yield place / f"{stem}.png"
         yield place / f"{stem}{POLYGON_SUFFIX}"
     yield folder / f"{stem}{POLYGON_SUFFIX}"
-    yield folder / f"{stem}_mask.png"
+    yield folder / f"{stem}{_MASK_END}.png"
     if image.suffix.lower() != ".png":
         yield folder / f"{stem}.png"
 
@@ -113,15 +136,32 @@ def _mask(path: Path, label: str | None) -> UInt8Array:
     data = _bytes(path)
     if data.tobytes().startswith(_LOSSY):
         raise ShotError(f"{path}: a mask in JPEG loses its values; store it as PNG")
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    try:
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error:  # e.g. a header that claims a huge image
+        pixels = None
     if pixels is None:
         raise ShotError(f"{path} is not a readable mask image; store it as PNG")
-    if label is None:
-        marked = pixels if pixels.ndim == 2 else pixels[..., :3].any(axis=2)
-        mask = np.full(pixels.shape[:2], OTHER, np.uint8)
-        mask[marked != 0] = CLASS
-        return mask
-    return _label_mask(path, pixels, label)
+    return _drawn_mask(path, pixels) if label is None else _label_mask(path, pixels, label)
+
+
+def _drawn_mask(path: Path, pixels: np.ndarray) -> UInt8Array:
+    """Return what is neither black nor transparent; refuse label images and pictures."""
+    values = pixels
+    if pixels.ndim == 3:
+        values = pixels[..., :3].astype(np.int64) @ np.array([1, 2**16, 2**32])
+    marked = values != 0
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        marked &= pixels[..., 3] > 0
+    counts = np.sort(np.unique(values[marked], return_counts=True)[1])[::-1]
+    if len(counts) > 1 and (counts[0] < _MAIN * marked.sum() or counts[1] > _SECOND * marked.sum()):
+        raise ShotError(
+            f"{path} has {len(counts)} values besides black, so that it is not plain which is the "
+            "class; give --label ID if it is a label image, or store the mask in black and white"
+        )
+    mask = np.full(pixels.shape[:2], OTHER, np.uint8)
+    mask[marked] = CLASS
+    return mask
 
 
 def _label_mask(path: Path, pixels: np.ndarray, label: str) -> UInt8Array:
@@ -160,11 +200,13 @@ def _plain(path: Path, content: Any) -> list[Polygon]:
 
 
 def _is_corner(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(part, (int, float)) for part in value)
-    )
+    return isinstance(value, list) and len(value) == 2 and all(_is_number(v) for v in value)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, float) or abs(value) < _BEYOND
 
 
 def _polygon(path: Path, corners: Any) -> Polygon:
@@ -180,7 +222,7 @@ def _labelme(
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise ShotError(f"{path} is no file of LabelMe: it has no list 'shapes'")
     drawn = content.get("imageHeight"), content.get("imageWidth")
-    if None not in drawn and drawn != size:
+    if all(isinstance(length, int) for length in drawn) and drawn != size:
         raise ShotError(
             f"{path} was drawn on an image of {drawn[1]}x{drawn[0]}, "
             f"this one is {size[1]}x{size[0]}"
@@ -205,9 +247,12 @@ def _labelled(
 
 def _outline(path: Path, shape: dict[str, Any]) -> Polygon:
     kind, corners = shape.get("shape_type") or "polygon", _polygon(path, shape.get("points"))
-    if kind == "polygon":
+    if kind == "polygon" or (kind == "rectangle" and len(corners) == 4):
         return corners
     if kind == "rectangle" and len(corners) == 2:
         (left, top), (right, bottom) = corners
         return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    raise ShotError(f"{path}: a shape of type '{kind}' has no area; draw polygons or rectangles")
+    raise ShotError(
+        f"{path}: a shape of type '{kind}' with {len(corners)} points cannot be used; "
+        "draw polygons or rectangles"
+    )

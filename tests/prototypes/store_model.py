@@ -6,9 +6,13 @@ depends on its version alone, so that another process knows what a store must ho
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from random import Random
 
-from owseg.prototypes import PrototypeSet, Shot
+import numpy as np
+
+from owseg.prototypes import PrototypeSet, PrototypeStore, Shot
 from owseg.types import ClassInfo
 
 SPACE = "5e" * 32
@@ -19,6 +23,8 @@ KNOWN = tuple(
 SIZE = 4
 SLOTS = 1000
 LAST_ID = 254
+WHERE = {"space": SPACE, "known": KNOWN, "slots": SLOTS}
+SHOT = Shot(image_sha256="0f" * 32, pixels=120, source="drive.mcap frame 12 cluster 3")
 
 
 class RefusedError(Exception):
@@ -89,6 +95,34 @@ class Model:
         space = SPACE if self.stack else ""
         classes = [(number, *item) for number, item in sorted(self.classes.items())]
         return (self.version, space, classes)
+
+
+def add_class(store, name="car", count=1, **changes):
+    """Add a class with so many prototypes to a store."""
+    vectors = np.arange(count * SIZE, dtype=np.float32).reshape(count, SIZE)
+    return store.add(**{"name": name, "vectors": vectors, "radius": 0.5, **WHERE, **changes})
+
+
+def names_of(store):
+    """Give the names in a store by id."""
+    return {item.id: item.name for item in store.read().classes}
+
+
+def make_store(path, names=("car", "sofa", "owl")):
+    """Write a store in which the second class is removed."""
+    with PrototypeStore(path, create=True) as store:
+        for number, name in enumerate(names):
+            vectors = np.full((2, SIZE), number + 1, np.float32)
+            store.add(name, vectors, 0.5, [SHOT], color=(1, 2, 3), **WHERE)
+        store.remove("sofa")
+    return path
+
+
+def edit(path, *statements):
+    """Change a store behind its back; the journal mode stays."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
 
 
 def content_of(found: PrototypeSet):

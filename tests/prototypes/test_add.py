@@ -152,13 +152,37 @@ def test_bad_input(fails, shots, quick, tiny_bundle, tmp_path):
     fails("--replay and --cluster belong together", *start, "--cluster", "1:2")
     fails("expected FRAME:ID or FRAME:ID,ID, got '1'", *start, "--cluster", "1")
     fails("expected six hexadecimal digits", *start, *shots, "--color", "red")
-    fails("radius must be a number above 0", *start, *shots, "--radius", "-1")
+    for radius in ("-1", "0", "nan", "inf", "1e39", "1e-60"):
+        fails("the radius must be", *start, *shots, "--radius", radius)
     fails("between 0 and 1", *start, *shots, "--share", "3")
     fails("expected a whole number of at least 1", *start, *shots, "--num-prototypes", "0")
     fails("5 more prototypes do not fit", *start, *shots, "--num-prototypes", "5")
     fails("name of a class is empty", *start[:3], " ", *start[4:], *shots)
     fails("'tree' is one of the model's own classes", *start[:3], "tree", *start[4:], *shots)
     assert not (quick / "c.db").exists()
+
+
+def test_a_store_that_cannot_be_is_said_first(fails, quick, tmp_path):
+    """Before images are read and learnt from for nothing."""
+    shot = ("--shot", tmp_path / "none.png", tmp_path / "none.png")
+    for store, says in (
+        (quick / "no" / "c.db", "no does not exist; make it first (mkdir -p)"),
+        (quick, "is a folder, not a prototype store"),
+    ):
+        fails(says, "prototypes", "add", store, "thing", *shot)
+
+
+def test_what_a_folder_holds_in_vain_is_said(add, shots, tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for index, name in enumerate("abcdefg"):
+        (folder / f"{name}.png").write_bytes(shots[1].read_bytes())
+        if not index:
+            (folder / f"{name}_mask.png").write_bytes(shots[2].read_bytes())
+    code, _, err = add("thing", "--shots", folder)
+    assert code == 0
+    assert err.startswith("owseg: warning: nothing was learnt from b.png, c.png, d.png, e.png, ")
+    assert f"f.png and 1 more in {folder}: an image without a mask" in err
 
 
 def test_a_name_that_is_taken_changes_nothing(add, fails, shots, quick, tiny_bundle):

@@ -42,10 +42,13 @@ def novel(number, value, name, radius=1.0):
 
 
 def test_rivals_are_all_other_prototypes(manifest):
-    present = PrototypeSet(space="x", version=1, classes=(novel(2, 5, "a"), novel(3, 7, "b")))
-    np.testing.assert_array_equal(rivals_of(manifest, present)[:, 0], [0, 10, 5, 7])
+    present = PrototypeSet(space="x", version=1, classes=(novel(2, 5, "a"), novel(3, 7, "b", 3)))
+    vectors, reach = rivals_of(manifest, present)
+    np.testing.assert_array_equal(vectors[:, 0], [0, 10, 5, 7])
+    np.testing.assert_array_equal(reach, [np.inf, np.inf, 1, 3])
+    assert (vectors.dtype, reach.dtype) == (np.float32, np.float32)
     bare = replace(manifest, prototypes=np.zeros((0, 2), np.float32))
-    assert rivals_of(bare, EMPTY).shape == (0, 2)
+    assert [rows.shape for rows in rivals_of(bare, EMPTY)] == [(0, 2), (0,)]
 
 
 VECTOR = np.array([[4, 0]], np.float32)

@@ -47,6 +47,22 @@ class MetricEngine(SpyEngine):
         self.manifest = replace(self.manifest, prototypes=rows)
 
 
+class HeadEngine(SpyEngine):
+    """A fake engine whose last class has a head: it claims what is blue, and nothing else."""
+
+    def __init__(self, **more):
+        super().__init__(classes=("a", "b", "c", "truck"), **more)
+        rows = np.array([[0, 0, 0, 9], [0, 0, 9, 0], [9, 9, 0, 0]], np.float32)
+        self.manifest = replace(self.manifest, prototypes=rows, heads=1)
+
+    def infer(self, images, prototypes, threshold, outputs=()):
+        arrays = super().infer(images, prototypes, threshold, outputs)
+        for name in {"known", "open_set"} & set(arrays):
+            base = np.where(arrays[name] == 3, 2, arrays[name])
+            arrays[name] = np.where(images[..., 2] > 127, 3, base).astype(np.uint8)
+        return arrays
+
+
 def example(objects, ground=(0, 0), *, size=(HEIGHT, WIDTH), noise=0, source="shot"):
     """Make an image with coloured boxes of the class: ((top, left, height, width), (r, g))."""
     image = np.zeros((*size, 3), np.int16)
@@ -247,9 +263,10 @@ def test_a_smaller_share_claims_less():
     [
         ({"pooling": "median"}, "no pooling 'median'; there are pixel, image"),
         ({"prototypes": 0}, "at least one prototype, got 0"),
-        ({"radius": 0.0}, "radius must be a number above 0"),
-        ({"radius": float("nan")}, "radius must be a number above 0"),
-        ({"radius": float("inf")}, "radius must be a number above 0"),
+        ({"radius": 0.0}, "radius must be a float32 number above 0"),
+        ({"radius": float("nan")}, "radius must be a float32 number above 0"),
+        ({"radius": float("inf")}, "radius must be a float32 number above 0"),
+        ({"radius": 1e39}, "radius must be a float32 number above 0"),
         ({"share": 0.0}, "between 0 and 1"),
         ({"share": 1.0}, "between 0 and 1"),
     ],
@@ -321,6 +338,33 @@ def test_a_class_that_is_found_with_too_much_else_is_reported():
     assert len(learned.warnings[0].splitlines()) == 1
 
 
+def test_beyond_the_radius_of_a_learnt_class_there_is_nothing_to_hide_behind():
+    """What lies nearer to it, but farther away than its radius, is claimed in the graph."""
+    engine = SpyEngine()
+    sofa = NovelClass(
+        id=3, name="sofa", color=(0, 0, 0), radius=1e-4, vectors=np.float32([at(150, 40)])
+    )
+    present = PrototypeSet(space=engine.space, version=1, classes=(sofa,))
+    shots = [example([(BOX, (200, 40))], (160, 40)) for _ in range(2)]
+    loose = LearnOptions(radius=0.05)
+    learned = learn_class(engine, shots, loose, present)
+    assert (learned.rating.found, learned.rating.taken) == (1, 1)
+    pipeline = Pipeline(engine)
+    new = replace(present, classes=(sofa, novel(learned, number=4)))
+    pipeline.set_prototypes(new)
+    assert (pipeline.process(Frame(image=shots[0].image)).known == 4).all()
+    wide = replace(present, classes=(replace(sofa, radius=0.05),))
+    assert learn_class(engine, shots, loose, wide).rating.taken == 0
+
+
+def test_a_radius_that_had_to_be_guessed_is_reported():
+    full = example([((0, 0, HEIGHT, WIDTH), (200, 40))], noise=20)
+    says = "the masks leave hardly anything of the images that is not the class"
+    assert learn_class(SpyEngine(), [full]).warnings[0].startswith(says)
+    for options in (LearnOptions(radius=0.1), LearnOptions(more_instances=True)):
+        assert not any(says in text for text in learn_class(SpyEngine(), [full], options).warnings)
+
+
 def test_a_class_next_to_a_learnt_one_is_reported():
     engine = SpyEngine()
     first = learn_class(engine, [example([(BOX, (200, 40))], noise=4) for _ in range(2)])
@@ -328,6 +372,66 @@ def test_a_class_next_to_a_learnt_one_is_reported():
     shots = [example([(BOX, (205, 45))], noise=4) for _ in range(2)]
     learned = learn_class(engine, shots, present=present)
     assert any("lies close to sofa" in text for text in learned.warnings)
+
+
+# Heads of their own ----------------------------------------------------------------------------
+
+
+def with_truck(one, columns):
+    """Make some columns blue, which the head of HeadEngine claims."""
+    one.image[:, columns, 2] = 255
+    return one
+
+
+def test_what_a_head_claims_says_nothing_of_a_class():
+    """Here it looks like the class, but can neither be found nor be taken."""
+    engine = HeadEngine()
+    shots = []
+    for _ in range(3):
+        one = example([(BOX, (200, 40))], (40, 90), noise=6)
+        one.image[:, 40:, :2] = (200, 40)  # the truck
+        one.image[8:24, 28:32, :2] = (90, 250)  # a sixth of the mask, which the truck keeps
+        shots.append(with_truck(with_truck(one, slice(40, 64)), slice(28, 32)))
+    learned = learn_class(engine, shots)
+    assert [outputs for *_, outputs in engine.calls] == [("embedding", "known")] * 3
+    np.testing.assert_allclose(learned.vectors[0, :2], np.array([200, 40]) / 255, atol=0.01)
+    assert (learned.rating.found, learned.rating.taken, learned.warnings) == (1, 0, ())
+    assert set(learned.claims.values()) == {0}
+    pipeline = Pipeline(engine)
+    new = PrototypeSet(space=engine.space, version=1, classes=(novel(learned, number=4),))
+    pipeline.set_prototypes(new)
+    known = pipeline.process(Frame(image=shots[0].image)).known
+    left = (shots[0].mask == CLASS) & (shots[0].image[..., 2] < 128)
+    np.testing.assert_array_equal(known[:, :28] == 4, left[:, :28])
+
+
+def test_a_head_that_keeps_much_of_the_masks_is_reported():
+    shots = [
+        with_truck(example([(BOX, (200, 40))], (40, 90), noise=6), slice(8, stop))
+        for stop in (20, 14)
+    ]
+    learned = learn_class(HeadEngine(), shots)
+    assert learned.warnings == (
+        "to the model 38% of the masks is truck, a class that keeps its pixels",
+    )
+    few = [with_truck(example([(BOX, (200, 40))], (40, 90), noise=6), slice(8, 12))]
+    assert not learn_class(HeadEngine(), few).warnings
+
+
+def test_a_head_that_keeps_all_of_a_mask():
+    shots = [
+        example([(BOX, (200, 40))], (40, 90)),
+        with_truck(example([(BOX, (200, 40))], source="b.png"), slice(0, 40)),
+    ]
+    with pytest.raises(ShotError, match=r"b\.png: to the model all of the mask is truck, a class"):
+        learn_class(HeadEngine(), shots)
+
+
+def test_what_heads_claim_is_looked_up_at_the_size_of_the_mask():
+    size = (2 * HEIGHT, 3 * WIDTH)
+    one = with_truck(example([((16, 24, 32, 72), (200, 40))], (40, 90), size=size), slice(24, 60))
+    learned = learn_class(HeadEngine(), [one])
+    assert "50% of the masks is truck" in learned.warnings[0]
 
 
 # What cannot be learnt -------------------------------------------------------------------------

@@ -66,6 +66,16 @@ def test_cells_nearer_to_a_rival_are_out_of_reach():
     np.testing.assert_allclose(run_trial(shots, rivals, mean_of).distances[:2], [0, 1], atol=1e-5)
 
 
+def test_a_rival_keeps_only_what_its_radius_holds():
+    shots = [shot([0, 1, 2, 3, 4], [1, 0, 0, 0, 0])] * 2
+    rivals = np.array([[2.2], [9.0]], np.float32)
+    # 2 and 3 are nearer to the first rival, which holds 2 alone; the second one keeps nothing
+    for reach, kept in ((0.5, [2]), (0.7, [2, 3]), (1e-3, []), (np.inf, [2, 3, 4])):
+        found = run_trial(shots, rivals, mean_of, np.array([reach, 0.1], np.float32)).distances[:5]
+        want = [np.inf if place in kept else place**2 for place in range(5)]
+        np.testing.assert_allclose(found, want, atol=1e-5)
+
+
 def test_the_nearest_of_several_prototypes_counts():
     shots = [shot([0, 10, 4], [1, 1, 0])] * 2
     trial = run_trial(shots, NO_RIVALS, lambda rest: prototypes_of(*pool(rest), 2))

@@ -20,7 +20,7 @@ from owseg.prototypes.examples import (
     mask_of_polygons,
     merge_examples,
 )
-from owseg.prototypes.shot_files import load_folder, load_shot, read_image
+from owseg.prototypes.shot_files import left_out, load_folder, load_shot, read_image
 from owseg.replay.runner import Progress, Replay, ReplayOptions
 from owseg.replay.sources import open_source
 
@@ -120,8 +120,9 @@ def test_images_of_the_same_bytes_but_another_shape_stay_apart():
         box_mask(40000, dtype=np.uint16),
         box_mask(255)[..., None] * np.array([0, 0, 1], np.uint8),
         np.dstack([box_mask(9)] * 3 + [np.full((HEIGHT, WIDTH), 255, np.uint8)]),
+        np.dstack([np.full((HEIGHT, WIDTH), 255, np.uint8)] * 3 + [box_mask(200)]),
     ],
-    ids=["binary", "ones", "16 bits", "coloured", "opaque"],
+    ids=["binary", "ones", "16 bits", "coloured", "opaque", "transparent"],
 )
 def test_whatever_is_not_black_is_the_class(tmp_path, mask):
     image = picture()
@@ -130,6 +131,30 @@ def test_whatever_is_not_black_is_the_class(tmp_path, mask):
     np.testing.assert_array_equal(one.image, image)
     np.testing.assert_array_equal(one.mask, WANTED)
     assert one.source == "a.png with m.png"
+
+
+def test_soft_edges_belong_to_the_class(tmp_path):
+    mask = box_mask(255)
+    mask[4, 8:12] = (40, 80, 120, 160)
+    write(tmp_path / "m.png", mask)
+    one = load_shot(write(tmp_path / "a.png", picture()), tmp_path / "m.png")
+    np.testing.assert_array_equal(one.mask, WANTED)
+
+
+def test_a_mask_of_which_it_is_not_plain_what_it_means(tmp_path):
+    labels = np.full((HEIGHT, WIDTH), 3, np.uint8)
+    labels[4:12, 8:20] = 8
+    for name, mask, values in (
+        ("labels", labels, 2),
+        ("colours", np.dstack([labels, 2 * labels, labels]), 2),
+        ("ramp", np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8), 255),
+        ("photo", picture(), r"7\d\d"),
+    ):
+        path = write(tmp_path / f"{name}.png", mask)
+        says = rf"{name}\.png has {values} values besides black.*give --label ID if it is a label"
+        with pytest.raises(ShotError, match=says) as error:
+            load_shot(write(tmp_path / "a.png", picture()), path)
+        is_one_line(error)
 
 
 def test_a_label_image(tmp_path):
@@ -166,15 +191,18 @@ def test_bad_files(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "cut.png").write_bytes(image.read_bytes()[:200])
-    jpeg = write(tmp_path / "m.jpg", box_mask())
+    jpeg, huge = write(tmp_path / "m.jpg", box_mask()), tmp_path / "huge.png"
+    data = mask.read_bytes()
+    huge.write_bytes(data[:16] + b"\x00\x0f\xff\xff" * 2 + data[24:])
     cases = [
         (tmp_path / "none.png", mask, "none.png cannot be read: No such file"),
         (tmp_path, mask, "cannot be read: Is a directory"),
-        (tmp_path / "text.png", mask, "text.png: compressed image"),
-        (tmp_path / "cut.png", mask, "cut.png: png image is truncated"),
+        (tmp_path / "text.png", mask, "text.png is not a readable image: "),
+        (tmp_path / "cut.png", mask, "cut.png is not a readable image: png image is truncated"),
         (image, tmp_path / "none.png", "none.png cannot be read: No such file"),
         (image, tmp_path / "text.png", "text.png is not a readable mask image"),
         (image, tmp_path / "empty.png", "empty.png is not a readable mask image"),
+        (image, huge, "huge.png is not a readable mask image"),
         (image, jpeg, "m.jpg: a mask in JPEG loses its values; store it as PNG"),
         (image, write(tmp_path / "s.png", box_mask(size=(48, 64))), "is 64x48, the image 32x24"),
         (image, write(tmp_path / "z.png", box_mask(0)), "a.png with z.png: the mask is empty"),
@@ -274,8 +302,9 @@ def test_a_file_of_labelme_with_one_label_needs_no_name(polygons):
 
 
 def test_a_rectangle_of_labelme(polygons):
-    content = labelme(("sofa", [[8, 4], [20, 12]], "rectangle"))
-    np.testing.assert_array_equal(polygons(content).mask, mask_of(SQUARE))
+    for corners in ([[8, 4], [20, 12]], SQUARE):
+        content = labelme(("sofa", corners, "rectangle"), imageHeight="24", imageWidth=None)
+        np.testing.assert_array_equal(polygons(content).mask, mask_of(SQUARE))
 
 
 @pytest.mark.parametrize(
@@ -302,7 +331,11 @@ def test_a_rectangle_of_labelme(polygons):
             "no shape labelled 'c'; it has a, b",
         ),
         (labelme(("a", SQUARE)), {"label": "c"}, "no shape labelled 'c'; it has a"),
-        (labelme(("a", SQUARE, "circle")), {}, "a shape of type 'circle' has no area"),
+        (labelme(("a", SQUARE, "circle")), {}, "type 'circle' with 4 points cannot be used"),
+        (labelme(("a", SQUARE[:3], "rectangle")), {}, "'rectangle' with 3 points cannot be used"),
+        ([[[1, 1], [9, 9], [5, 5], [2, 2]]], {}, "polygon 1 has no area"),
+        ([[[10**400, 1], [9, 9], [5, 6]]], {}, r"a polygon is a list of corners \[x, y\]"),
+        ([[[True, False], [9, 9], [5, 6]]], {}, r"a polygon is a list of corners \[x, y\]"),
         (labelme(("a", SQUARE), imageHeight=48, imageWidth=64), {}, "drawn on an image of 64x48"),
         (labelme(("a", None)), {}, r"a polygon is a list of corners \[x, y\]"),
     ],
@@ -332,6 +365,19 @@ def test_a_folder_of_images_with_masks(tmp_path):
         "d.jpg with d.png",
     ]
     np.testing.assert_array_equal(found[1].mask, WANTED)
+    assert left_out(tmp_path) == ["lonely.png"]
+
+
+def test_masks_without_an_image(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        write(tmp_path / name, picture())
+    (tmp_path / "masks").mkdir()
+    for name in ("a_mask.png", "c_mask.png", "masks/a.png", "masks/d.png"):
+        write(tmp_path / name, box_mask())
+    (tmp_path / "masks" / "e.json").write_text("[]")
+    assert [one.source for one in load_folder(tmp_path)] == ["a.jpg with a.png"]
+    left = ["a_mask.png", "b.jpg", "c_mask.png", "masks/d.png", "masks/e.json"]
+    assert left_out(tmp_path) == left
 
 
 def test_images_and_masks_in_two_folders(tmp_path):

@@ -1,16 +1,13 @@
-"""Files that are no store, damaged, of a newer owseg, or in places that cannot be written."""
+"""Files that are no prototype store, damaged, of a newer owseg, moved, or copied."""
 
 from __future__ import annotations
 
-import json
 import os
 import runpy
 import shutil
 import sqlite3
 import subprocess
 import sys
-import textwrap
-import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -19,28 +16,10 @@ import numpy as np
 import pytest
 
 from owseg.errors import StoreError
-from owseg.prototypes import PrototypeStore, Shot, database, schema
+from owseg.prototypes import PrototypeStore, schema
 
 plain = runpy.run_path(str(Path(__file__).with_name("store_model.py")))
-WHERE = {name.lower(): plain[name] for name in ("SPACE", "KNOWN", "SLOTS")}
-SHOT = Shot(image_sha256="0f" * 32, pixels=120, source="a.png")
-
-
-def make(path, names=("car", "sofa", "owl")):
-    """Write a store in which the second class is removed."""
-    with PrototypeStore(path, create=True) as store:
-        for number, name in enumerate(names):
-            vectors = np.full((2, 4), number + 1, np.float32)
-            store.add(name, vectors, 0.5, [SHOT], color=(1, 2, 3), **WHERE)
-        store.remove("sofa")
-    return path
-
-
-@pytest.fixture
-def good(quick):
-    """Give the path of a store in a folder of its own."""
-    (quick / "store").mkdir()
-    return make(quick / "store" / "classes.db")
+make, edit = plain["make_store"], plain["edit"]
 
 
 def snapshot(folder):
@@ -66,25 +45,32 @@ def refused(path, says, ways=READING + CREATING):
             assert snapshot(path.parent) == before
 
 
-def edit(path, *statements):
-    """Change a store behind its back; the journal mode stays."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for statement in statements:
-            db.execute(statement)
-
-
 # No store --------------------------------------------------------------------------------------
 
 
 def test_no_file(quick):
     refused(quick / "none.db", r"no prototype store at .*none\.db; 'owseg proto", READING)
-    refused(quick / "no" / "none.db", "the folder .*no does not exist; make it first")
+    refused(quick / "no" / "none.db", r"no/none\.db; the folder .*no does not exist", READING)
+    refused(quick / "no" / "none.db", "the folder .*no does not exist; make it first", CREATING)
     (quick / "folder").mkdir()
     refused(quick / "folder", "is a folder, not a prototype store")
     os.mkfifo(quick / "pipe")
     refused(quick / "pipe", "is not a regular file")
     refused(quick / ("x" * 300), "cannot be opened: File name too long")
     assert sorted(file.name for file in quick.iterdir()) == ["folder", "pipe"]
+
+
+def test_links_that_lead_nowhere(quick):
+    (quick / "circle.db").symlink_to("circle.db")
+    refused(quick / "circle.db", "circle.db is a link that leads back to itself|circle.db")
+    (quick / "far.db").symlink_to("gone/there.db")
+    refused(quick / "far.db", r"far\.db; the folder .*gone does not exist", READING)
+    refused(quick / "far.db", "the folder .*gone does not exist; make it first", CREATING)
+
+
+def test_a_folder_that_is_a_file(quick):
+    (quick / "notes").touch()
+    refused(quick / "notes" / "c.db", r"notes is a file, so that .*c\.db cannot be in it")
 
 
 def test_an_empty_file_is_filled_only_on_request(quick):
@@ -321,221 +307,3 @@ def test_opening_cleans_up_after_a_killed_process(good, quick):
     with PrototypeStore(quick / "killed" / good.name, read_only=True) as store:
         assert store.version == 5
     assert [file.name for file in (quick / "killed").iterdir()] == [good.name]
-
-
-# Places that cannot be written -----------------------------------------------------------------
-
-VISIT = """
-    import json, os, sys
-    from owseg.errors import StoreError
-    from owseg.prototypes import PrototypeStore
-
-    if os.getuid() == 0:  # who may write everything
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-
-    def visit(path):
-        try:
-            with PrototypeStore(path, create=sys.argv[1] == "create") as store:
-                yield [item.name for item in store.read().classes]
-                for change in (store.undo, lambda: store.rename("car", "taxi")):
-                    try:
-                        change()
-                        yield "changed"
-                    except StoreError as error:
-                        yield str(error)
-                yield store.version
-        except StoreError as error:
-            yield str(error)
-
-    print(json.dumps([list(visit(path)) for path in sys.argv[2:]]))
-"""
-
-
-def visit(*paths, option="keep"):
-    """Visit stores as somebody who may only do what the modes allow."""
-    script = textwrap.dedent(VISIT)
-    command = [sys.executable, "-c", script, option, *(str(path) for path in paths)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stderr) == (0, "")
-    return json.loads(result.stdout)
-
-
-@pytest.fixture
-def public(quick):
-    """Give a folder that everybody may enter."""
-    quick.chmod(0o755)
-    if any(not folder.stat().st_mode & 0o001 for folder in quick.parents):
-        pytest.skip("needs a folder that another user may enter")
-    return quick
-
-
-def placed(public, name, *, file=0o644, folder=0o755, wal=False, shm=False):
-    """Put a store into a folder of its own, and set the modes of both."""
-    (public / name).mkdir()
-    path = make(public / name / "classes.db")
-    if wal:
-        with PrototypeStore(path) as store:
-            store._db._connection.execute("PRAGMA wal_autocheckpoint = 0")
-            store.remove("owl")
-            shutil.copytree(path.parent, public / "busy")
-        shutil.rmtree(path.parent)
-        (public / "busy").rename(path.parent)
-        if not shm:
-            path.with_name("classes.db-shm").unlink()
-    for one in path.parent.iterdir():
-        one.chmod(file)
-    path.parent.chmod(folder)
-    return path
-
-
-def test_reading_works_where_writing_does_not(public):
-    places = [
-        placed(public, "both", file=0o444, folder=0o555),
-        placed(public, "file", file=0o444, folder=0o777),
-        placed(public, "folder", file=0o666, folder=0o555),
-        placed(public, "used", file=0o444, folder=0o555, wal=True, shm=True),
-    ]
-    before = [sorted(f.name for f in path.parent.iterdir()) for path in places]
-    for path, found in zip(places, visit(*places), strict=True):
-        names, undo, rename, version = found
-        assert (names, version) == ((["car"], 5) if "used" in str(path) else (["car", "owl"], 4))
-        for error in (undo, rename):
-            assert error.startswith(f"{path} is read-only; nothing was changed; make the file")
-    assert [sorted(f.name for f in path.parent.iterdir()) for path in places] == before
-
-
-def test_changes_that_cannot_be_read_are_not_left_out(public):
-    path = placed(public, "killed", file=0o444, folder=0o555, wal=True)
-    ((error,),) = visit(path)
-    assert error.startswith(f"{path} cannot be opened here; the file, its -wal and -shm files")
-
-
-def test_files_that_cannot_be_read(public):
-    secret = placed(public, "secret", file=0o000)
-    hidden = placed(public, "hidden", folder=0o700 if os.getuid() == 0 else 0o000)
-    (closed,), (unseen,) = visit(secret, hidden)
-    hidden.parent.chmod(0o755)
-    assert closed.startswith(f"{secret} cannot be opened here")
-    assert unseen.startswith(f"{hidden} cannot be opened: Permission denied")
-
-
-def test_creating_where_nothing_can_be_written(public):
-    (public / "closed").mkdir(mode=0o555)
-    path = public / "closed" / "new.db"
-    says = f"cannot create {path}: it or its folder is read-only; give another path"
-    assert visit(path, option="create") == [[says]]
-
-
-def test_a_file_that_changes_while_it_is_read(good, monkeypatch):
-    """The time of its last change tells, where another file system holds the locks."""
-    real, stamp = schema.read_set, 10**9
-    monkeypatch.setattr(database, "_can_write", lambda file: False)
-    os.utime(good, ns=(stamp, stamp))
-    with PrototypeStore(good) as store:
-
-        def read_set(db):
-            found = real(db)
-            if found.classes[0].name == "car":
-                edit(good, "UPDATE class SET name = 'taxi' WHERE id = 3")
-            return found
-
-        monkeypatch.setattr(schema, "read_set", read_set)
-        assert store.read().classes[0].name == "taxi"
-
-
-def test_a_first_look_at_a_changing_file_is_repeated(good, monkeypatch):
-    calls = []
-
-    def look(db):
-        calls.append(db)
-        if len(calls) == 1:
-            os.utime(good)
-            raise schema.DamagedError("half of a change")
-
-    monkeypatch.setattr(database, "check", look)
-    os.utime(good, (1, 1))
-    with PrototypeStore(good) as store:
-        assert store.version == 4
-    assert len(calls) == 2
-
-
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    now = 10**18
-
-    def time_ns(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += int(seconds * 1e9)
-
-
-def test_a_file_that_changes_twice_within_a_tick(good, monkeypatch):
-    """Its time does not tell then, unless it is some time ago."""
-    real, clock = schema.read_set, Clock()
-    monkeypatch.setattr(database, "_can_write", lambda file: False)
-    with PrototypeStore(good) as store:
-
-        def read_set(db):
-            found = real(db)
-            if found.classes[0].name == "car":
-                edit(good, "UPDATE class SET name = 'taxi' WHERE id = 3")
-                os.utime(good, ns=(Clock.now, Clock.now))
-            return found
-
-        monkeypatch.setattr(schema, "read_set", read_set)
-        monkeypatch.setattr(database, "time", clock)
-        os.utime(good, ns=(Clock.now, Clock.now))
-        assert store.read().classes[0].name == "taxi"
-    assert clock.now > Clock.now
-
-
-def test_a_file_that_never_rests(good, monkeypatch):
-    monkeypatch.setattr(database, "_can_write", lambda file: False)
-    with PrototypeStore(good) as store:
-        monkeypatch.setattr(database, "_state", lambda file: (time.time_ns(), 0, False))
-        with pytest.raises(StoreError, match="in use by another process"):
-            store.read()
-
-
-FULL = """
-    import resource, signal, sys
-    from owseg.errors import StoreError
-    from owseg.prototypes import PrototypeStore
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with PrototypeStore(sys.argv[1]) as store:
-        store.undo()
-        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-        for change in (store.undo, lambda: store.rename("car", "taxi")):
-            try:
-                change()
-            except StoreError as error:
-                print(error)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        print(store.version, store.rename("car", "taxi").version)
-"""
-
-
-def test_files_that_cannot_grow(good):
-    command = [sys.executable, "-c", textwrap.dedent(FULL), str(good)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    first, second, last = result.stdout.splitlines()
-    assert first == second
-    assert first.startswith(f"{good} cannot be read or written, the disk reports an error")
-    assert (last, result.stderr) == ("5 6", "")
-    with PrototypeStore(good) as store:
-        assert (store.version, store.read().classes[0].name) == (6, "taxi")
-
-
-def test_a_full_disk_is_said(good):
-    with PrototypeStore(good) as store:
-        limit = store._db._connection.execute("PRAGMA page_count").fetchone()[0]
-        store._db._connection.execute(f"PRAGMA max_page_count = {limit}")
-        with pytest.raises(StoreError, match="the disk is full; nothing was changed"):
-            store.add("big", np.ones((999, 4)), 1, color=(1, 2, 3), **WHERE | {"slots": 9999})
-        assert store.version == 4

@@ -17,6 +17,7 @@ from owseg.engines import FakeEngine, OnnxRuntimeEngine, fake_manifest
 from owseg.errors import PrototypeError
 from owseg.pipeline import Pipeline
 from owseg.prototypes import NovelClass, PrototypeSet
+from owseg.prototypes.learn import embed
 from owseg.types import Frame
 
 MAPS = ("known", "anomaly", "open_set", "clusters")
@@ -144,8 +145,12 @@ def test_ids_are_named_before_the_image_is_enlarged(engine):
     np.testing.assert_array_equal(result.known == 9, (large == colors[0]).all(axis=-1))
 
 
-def test_a_real_network():
-    """The graph that is shipped, on noise and on flat areas: claims there, and nothing else."""
+@pytest.fixture(scope="module")
+def real():
+    """Give a pipeline with the graph that is shipped, a frame, its result, and its embedding.
+
+    The frame shows noise and flat areas.
+    """
     rng = np.random.default_rng(1)
     bundle = load_bundle(shipped_model())
     m = bundle.manifest
@@ -155,14 +160,60 @@ def test_a_real_network():
     frame = Frame(image=image)
     with OnnxRuntimeEngine(bundle, "cpu", threads=1) as engine:
         pipeline = Pipeline(engine)
-        before = pipeline.process(frame)
-        vector = np.full((1, m.embedding_size), m.prototypes.mean(), np.float32)
-        pipeline.set_prototypes(set_of(engine, item(77, vector, 1.5)))
+        yield pipeline, frame, pipeline.process(frame), embed(engine, image)
+
+
+def test_a_real_network(real):
+    """Claims within the radius, and nothing else."""
+    pipeline, frame, before, _ = real
+    m = pipeline.manifest
+    vector = np.full((1, m.embedding_size), m.prototypes.mean(), np.float32)
+    pipeline.set_prototypes(set_of(pipeline.engine, item(77, vector, 1.5)))
+    during = pipeline.process(frame)
+    claimed = during.known == 77
+    assert 0.01 < claimed.mean() < 0.99
+    same(before, during, ~claimed)
+    np.testing.assert_array_equal(before.anomaly, during.anomaly)
+    pipeline.set_prototypes(EMPTY)
+    same(before, pipeline.process(frame))
+
+
+LARGEST = float(np.finfo(np.float32).max)
+RADII = (1e-3, 1.0, 2e9, LARGEST)
+SPITEFUL = {
+    "twins of the known": (lambda known, seen: [[row] for row in known], RADII),
+    "three of one kind": (lambda known, seen: [[seen[7]], [seen[7]], [seen[7], seen[7]]], RADII),
+    "between two known": (lambda known, seen: [[(known[0] + known[1]) / 2]], (LARGEST,)),
+    "far away": (lambda known, seen: [[seen[7] * 0 + 1e10], [seen[7] * 0 - 1e15]], RADII),
+    "at the end of float32": (
+        lambda known, seen: [[seen[7] * 0 + 1e18], [known[0] * -1e18]],
+        RADII,
+    ),
+    "everywhere": (lambda known, seen: [[row] for row in seen[::350]], (LARGEST,)),
+}
+
+
+@pytest.mark.parametrize("kind", SPITEFUL)
+def test_a_real_network_and_spiteful_prototypes(real, kind):
+    """None of them changes a pixel that it does not claim, nor leaves a trace behind."""
+    pipeline, frame, before, embedding = real
+    choose, radii = SPITEFUL[kind]
+    seen = embedding.reshape(len(embedding), -1).T
+    for radius in radii:
+        vectors = choose(pipeline.manifest.prototypes, seen)
+        items = [item(100 + i, rows, radius) for i, rows in enumerate(vectors)]
+        pipeline.set_prototypes(set_of(pipeline.engine, *items))
         during = pipeline.process(frame)
-        claimed = during.known == 77
-        assert 0.01 < claimed.mean() < 0.99
+        claimed = during.known >= 100
         same(before, during, ~claimed)
         np.testing.assert_array_equal(before.anomaly, during.anomaly)
+        np.testing.assert_array_equal(during.open_set[claimed], during.known[claimed])
+        if kind in ("far away", "at the end of float32"):
+            assert not claimed.any()
+        if kind == "three of one kind":
+            assert set(np.unique(during.known[claimed])) == {100}
+        if kind == "everywhere":
+            assert claimed.mean() > 0.5
         pipeline.set_prototypes(EMPTY)
         same(before, pipeline.process(frame))
 

@@ -1,4 +1,4 @@
-"""A random base network of ten classes, and shots on noise images."""
+"""A random base network of ten classes, shots on noise images, and a small run of all methods."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from owseg.cli import main
 from owseg.datasets import load_truth_map
 from owseg_training.checkpoint import Checkpoint, save_checkpoint
 from owseg_training.config import AugmentConfig, NetworkConfig, OptimConfig
@@ -136,3 +137,15 @@ def base_checkpoint(
     tmp_path_factory: pytest.TempPathFactory, write_checkpoint: Callable[..., Path]
 ) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("runs") / "base.pt", "camvid_a")
+
+
+@pytest.fixture(scope="session")
+def done(
+    camvid_tree: Path, base_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Run all methods that train no network of their own, with two seeds; not to be changed."""
+    out = tmp_path_factory.mktemp("runs") / "ten and one"
+    argv = ["incremental", "camvid_10+1", "--root", camvid_tree, "--out", out]
+    argv += ["--base", base_checkpoint, "--shots", 1, 2, "--seeds", 0, 3, "--steps", 2]
+    assert main([*map(str, argv), "--methods", "ft", "plm_latest", "plm_all", "npm"]) == 0
+    return out

@@ -1,4 +1,4 @@
-"""`owseg incremental` end to end on painted images, resumed, repeated, and with bad input."""
+"""`owseg incremental` end to end on painted images, and with bad input."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import torch
 from owseg.cli import main
 from owseg_training.checkpoint import load_checkpoint
 from owseg_training.config import Recipe
-from owseg_training.incremental import draws, runner
+from owseg_training.incremental import runner
 from owseg_training.incremental.checkpoint import load_plm, plm_network
 from owseg_training.incremental.evaluate import evaluate, with_heads
 from owseg_training.incremental.protocols import PROTOCOLS
 from owseg_training.recipes import RECIPES
 
-FEW = ("ft", "plm_latest", "plm_all", "npm")
+FEW = ("ft", "plm_latest", "plm_all", "npm")  # the methods that train no network of their own
 
 
 def run(*argv: object) -> int:
@@ -37,17 +37,6 @@ def run(*argv: object) -> int:
 
 def arguments(root: Path, out: Path, base: Path, *more: object) -> list[object]:
     return ["incremental", "camvid_10+1", "--root", root, "--out", out, "--base", base, *more]
-
-
-@pytest.fixture(scope="module")
-def done(
-    camvid_tree: Path, base_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Run all methods that train no network of their own, with two seeds."""
-    out = tmp_path_factory.mktemp("runs") / "ten and one"
-    options = ("--shots", 1, 2, "--seeds", 0, 3, "--steps", 2, "--methods", *FEW)
-    assert run(*arguments(camvid_tree, out, base_checkpoint, *options)) == 0
-    return out
 
 
 # What comes out --------------------------------------------------------------------------------
@@ -133,80 +122,6 @@ def test_table_and_picture(done: Path) -> None:
     picture = cv2.imread(str(done / "table.png"))
     assert picture is not None
     assert min(picture.shape[:2]) > 300
-
-
-# Again -----------------------------------------------------------------------------------------
-
-
-def test_finished_cells_are_not_run_again(
-    done: Path,
-    camvid_tree: Path,
-    base_checkpoint: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    import shutil
-
-    out = Path(shutil.copytree(done, tmp_path / "copy"))
-    before = (out / "table.md").read_text()
-    options = ("--shots", 1, 2, "--seeds", 0, 3, "--steps", 2, "--methods", *FEW)
-
-    def never(*_: object) -> None:
-        raise AssertionError("work is done again")
-
-    with monkeypatch.context() as patch:
-        for name in ("learn_class", "fine_tune", "learn_prototypes", "evaluate"):
-            patch.setattr(runner, name, never)
-        patch.setattr(draws, "class_shares", never)
-        assert run(*arguments(camvid_tree, out, base_checkpoint, *options)) == 0
-    assert (out / "table.md").read_text() == before
-    assert "PLM_all, 2 shots" in capsys.readouterr().out
-
-    (out / "cells" / "npm_2shot_seed3.json").unlink()
-    trained: list[str] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(runner, "learn_class", never)
-        patch.setattr(runner, "fine_tune", never)
-        real = runner.learn_prototypes
-        patch.setattr(runner, "learn_prototypes", lambda *a: (trained.append("npm"), real(*a))[1])
-        assert run(*arguments(camvid_tree, out, base_checkpoint, *options)) == 0
-    assert trained == ["npm"]
-    assert (out / "table.md").read_text() == before
-
-
-def test_a_run_is_repeated_from_its_shot_manifests(
-    done: Path, camvid_tree: Path, base_checkpoint: Path, tmp_path: Path
-) -> None:
-    given = tmp_path / "given"
-    given.mkdir()
-    raw = json.loads((done / "shots" / "car_1shot_seed0.json").read_text())
-    names = {f"painted_{i}" for i in range(3)}
-    raw["images"] = [(names - set(raw["images"])).pop()]
-    (given / "car_1shot_seed0.json").write_text(json.dumps(raw))
-    options = ("--shots", 1, "--seeds", 0, "--methods", "npm", "--steps", 2)
-    more = ("--shot-manifests", given)
-    out = tmp_path / "out"
-    assert run(*arguments(camvid_tree, out, base_checkpoint, *options, *more)) == 0
-    cell = json.loads((out / "cells" / "npm_1shot_seed0.json").read_text())
-    assert cell["details"]["images"]["car"] == raw["images"]
-    assert json.loads((out / "shots" / "car_1shot_seed0.json").read_text()) == raw
-
-
-def test_a_folder_is_not_shared_by_different_bases_or_settings(
-    done: Path,
-    camvid_tree: Path,
-    base_checkpoint: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    write_checkpoint: Callable[..., Path],
-) -> None:
-    other = write_checkpoint(tmp_path / "other.pt", "camvid_a", seed=1)
-    capsys.readouterr()
-    for base, steps, what in ((other, 2, "base"), (base_checkpoint, 3, "config")):
-        options = ("--shots", 1, "--seeds", 0, "--steps", steps, "--methods", "npm")
-        assert run(*arguments(camvid_tree, done, base, *options)) == 2
-        assert f"holds results with another {what}" in one_line(capsys)
 
 
 # Three classes, and networks that are trained on the way ----------------------------------------
@@ -381,23 +296,6 @@ def test_the_upper_bound_must_not_lack_its_data(
 ) -> None:
     assert run("incremental", "camvid_10+1", "--root", tmp_path / "x", "--out", tmp_path / "o") == 2
     assert "no CamVid folder at" in one_line(capsys)
-
-
-def test_a_damaged_cell_says_what_to_do(
-    done: Path,
-    camvid_tree: Path,
-    base_checkpoint: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    import shutil
-
-    out = Path(shutil.copytree(done, tmp_path / "copy"))
-    (out / "cells" / "npm_1shot_seed0.json").write_text('{"schema": 1')
-    capsys.readouterr()
-    options = ("--shots", 1, "--seeds", 0, "--steps", 2, "--methods", "npm")
-    assert run(*arguments(camvid_tree, out, base_checkpoint, *options)) == 2
-    assert "remove it, and it is run again" in one_line(capsys)
 
 
 def test_help_and_summary(capsys: pytest.CaptureFixture[str]) -> None:

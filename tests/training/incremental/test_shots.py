@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from owseg.datasets import CAMVID11
-from owseg.errors import DatasetError, InputError
+from owseg.errors import DatasetError, InputError, UsageError
 from owseg_training.incremental.draws import Draws
 from owseg_training.incremental.shots import (
     ShotManifest,
@@ -157,7 +157,7 @@ def test_manifests_of_something_else(change: dict[str, Any], says: str) -> None:
         load_shots(READER, replace(draw(2), **change), (50, 16))
 
 
-def test_a_run_takes_its_own_shots_then_given_ones_then_draws(tmp_path: Path) -> None:
+def test_a_run_keeps_its_shots_and_takes_given_ones_before_it_draws(tmp_path: Path) -> None:
     own, given = tmp_path / "own", tmp_path / "given"
     own.mkdir()
     given.mkdir()
@@ -165,9 +165,11 @@ def test_a_run_takes_its_own_shots_then_given_ones_then_draws(tmp_path: Path) ->
     assert first == draw(2, 0)
     other = replace(first, images=("im5", "im6"))
     save_manifest(other, given)
-    assert Draws(READER, own, given).get("car", 2, 0) == first
+    with pytest.raises(UsageError, match=r"has other shots than .*given; choose another --out"):
+        Draws(READER, own, given).get("car", 2, 0)
     (own / first.file_name).unlink()
-    assert Draws(READER, own, given).get("car", 2, 0) == other
+    for _ in range(2):
+        assert Draws(READER, own, given).get("car", 2, 0) == other
     assert load_manifest(own / first.file_name) == other
 
 

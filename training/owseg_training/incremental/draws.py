@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from owseg.datasets import DatasetReader
-from owseg.errors import InputError
+from owseg.errors import InputError, UsageError
 from owseg.types import FloatArray
 from owseg_training.incremental.shots import (
     ShotManifest,
@@ -38,15 +38,19 @@ class Draws:
         Raises:
             DatasetError: the split shows the class in too few images.
             InputError: a manifest cannot be read, or is not what its name says.
+            UsageError: the run has other shots than those given.
             OutputError: the folder cannot be written.
         """
         own = self.folder / manifest_name(class_name, shots, seed)
-        if own.is_file():
-            return _matching(own, class_name, shots, seed)
+        wanted = None
         if self.given is not None:
-            manifest = _matching(self.given / own.name, class_name, shots, seed)
-        else:
-            manifest = draw_shots(self.reader, self.shares, class_name, shots, seed)
+            wanted = _matching(self.given / own.name, class_name, shots, seed)
+        if own.is_file():
+            found = _matching(own, class_name, shots, seed)
+            if wanted is not None and found.images != wanted.images:
+                raise UsageError(f"{own} has other shots than {self.given}; choose another --out")
+            return found
+        manifest = wanted or draw_shots(self.reader, self.shares, class_name, shots, seed)
         save_manifest(manifest, self.folder)
         return manifest
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,13 +10,19 @@ from typing import Any
 import torch
 
 from owseg.datasets import DatasetReader, open_dataset
-from owseg.errors import InputError, UsageError
-from owseg.replay.runner import make_folder, write_json
+from owseg.errors import UsageError
+from owseg.replay.runner import make_folder
 from owseg_training import loop
 from owseg_training.checkpoint import Checkpoint, load_checkpoint
 from owseg_training.config import Recipe
 from owseg_training.incremental.bank import AnnotatedImage
-from owseg_training.incremental.cells import Cell, cell_path, load_cell, save_cell
+from owseg_training.incremental.cells import (
+    Cell,
+    cell_path,
+    check_images,
+    load_cell,
+    save_cell,
+)
 from owseg_training.incremental.checkpoint import base_network, plm_checkpoint, save_plm
 from owseg_training.incremental.checks import check_base, check_recipe, check_upper, weights_digest
 from owseg_training.incremental.config import IncrementalConfig
@@ -28,6 +33,7 @@ from owseg_training.incremental.network import PLMNetwork
 from owseg_training.incremental.npm import EmbeddingEngine, learn_prototypes, with_prototypes
 from owseg_training.incremental.plm import learn_class
 from owseg_training.incremental.protocols import Protocol
+from owseg_training.incremental.settings import DATA, check_settings, data_digest, note_settings
 from owseg_training.incremental.shots import ShotManifest, counted, load_shots
 from owseg_training.models import DMLNet
 from owseg_training.recipes import get_recipe
@@ -100,6 +106,7 @@ class _Run:
         self.train: DatasetReader = open_dataset(dataset, root, "train")
         self.held_back: DatasetReader = open_dataset(dataset, root, options.protocol.split)
         self._refuse_early()
+        finished = self._finished()
         for folder in ("cells", "shots", "models"):
             make_folder(options.out / folder)
         draws = Draws(self.train, options.out / "shots", options.shot_manifests)
@@ -108,21 +115,51 @@ class _Run:
             for shots in options.shots
             for seed in options.seeds
         }
+        for cell in finished:
+            check_images(cell, options.out, _images(self.shots[cell.shots, cell.seed]))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.base_path = options.base or self._trained("base", self._base_recipe())
         self.base = load_checkpoint(self.base_path)
         check_base(self.base, self.protocol, self.base_path)
         self.size = self.base.recipe.network.size
-        self._check_folder()
+        settings = self._settings(self.base)
+        check_settings(options.out, settings)
+        note_settings(options.out, settings)
 
     def _refuse_early(self) -> None:
         """Refuse what does not fit before hours are spent on the rest."""
         options = self.options
         check_recipe(self._base_recipe())
+        base = None
         if options.base is not None:
-            check_base(load_checkpoint(options.base), self.protocol, options.base)
+            base = load_checkpoint(options.base)
+            check_base(base, self.protocol, options.base)
         if options.upper is not None:
             check_upper(load_checkpoint(options.upper), self.protocol, options.upper)
+        check_settings(options.out, self._settings(base))
+
+    def _settings(self, base: Checkpoint | None) -> dict[str, Any]:
+        """Return what must be the same for all results of a folder, as far as it is known."""
+        settings = {
+            "protocol": self.protocol.name,
+            "config": asdict(self.options.config),
+            DATA: data_digest((self.train, self.held_back)),
+        }
+        return settings if base is None else settings | {"base": weights_digest(base)}
+
+    def _finished(self) -> list[Cell]:
+        """Read all cells that are there and wanted, so that a damaged one is found now.
+
+        Returns:
+            Those that came from shots.
+        """
+        options = self.options
+        wanted = [("base", 0, 0)] + [("upper", 0, 0)] * ("upper" in options.methods)
+        few = [method for method in options.methods if method != "upper"]
+        wanted += [(m, n, seed) for n in options.shots for seed in options.seeds for m in few]
+        names = self.protocol.names
+        cells = [load_cell(options.out, names, *key) for key in wanted if not self.missing(*key)]
+        return [cell for cell in cells if cell.shots]
 
     # Networks ----------------------------------------------------------------------------------
 
@@ -155,29 +192,6 @@ class _Run:
         """Return a fresh copy of the base network."""
         return base_network(self.base, self.base_path).to(self.device)
 
-    def _check_folder(self) -> None:
-        """Refuse to mix the results of different bases or settings in one folder."""
-        settings = {
-            "protocol": self.protocol.name,
-            "base": weights_digest(self.base),
-            "config": asdict(self.options.config),
-        }
-        path = self.options.out / "settings.json"
-        if not path.exists():
-            write_json(path, settings)
-            return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} is not readable ({error}); choose another --out") from error
-        wanted = json.loads(json.dumps(settings))
-        different = [key for key in wanted if found.get(key) != wanted[key]]
-        if different:
-            raise UsageError(
-                f"{self.options.out} holds results with another {' and '.join(different)}; choose "
-                "another --out, or run with what they were made with"
-            )
-
     # Cells -------------------------------------------------------------------------------------
 
     def missing(self, method: str, shots: int = 0, seed: int = 0) -> bool:
@@ -206,7 +220,8 @@ class _Run:
 
     def _check_same(self, upper: Checkpoint) -> None:
         out = self.options.out
-        if load_cell(out, "upper").details.get("weights") != weights_digest(upper):
+        cell = load_cell(out, self.protocol.names, "upper")
+        if cell.details.get("weights") != weights_digest(upper):
             raise UsageError(
                 f"{out} holds the result of another upper bound than {self.options.upper}; remove "
                 f"{cell_path(out, 'upper', 0, 0)}, or choose another --out"
@@ -226,8 +241,7 @@ class _Run:
             predictors.append(self._with_heads(images, manifests, seed))
         if "npm" in wanted:
             predictors.append(self._with_prototypes(images))
-        details = {"images": {m.class_name: list(m.images) for m in manifests}}
-        self._evaluate(predictors, shots, seed, details)
+        self._evaluate(predictors, shots, seed, {"images": _images(manifests)})
 
     def _evaluate(
         self,
@@ -286,3 +300,7 @@ class _Run:
         network = self.network()
         engine = EmbeddingEngine(network, self.base.class_names, self.size)
         return with_prototypes(network, learn_prototypes(engine, images))
+
+
+def _images(manifests: Sequence[ShotManifest]) -> dict[str, list[str]]:
+    return {manifest.class_name: list(manifest.images) for manifest in manifests}

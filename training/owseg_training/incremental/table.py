@@ -66,15 +66,16 @@ def gather(
     Raises:
         InputError: a cell is missing or damaged.
     """
-    base = load_cell(folder, "base")
+    names = protocol.names
+    base = load_cell(folder, names, "base")
     before = base_figures(base.confusion, len(protocol.base_names))
     rows = [_row(before, "base", 0, (0,), [before])]
     if "upper" in methods:
-        upper = [_figures(load_cell(folder, "upper"), protocol)]
+        upper = [_figures(load_cell(folder, names, "upper"), protocol)]
         rows.insert(0, _row(before, "upper", 0, (0,), upper))
     for count in sorted(shots, reverse=True):
         for method in (name for name in TITLES if name in methods and name != "upper"):
-            cells = [load_cell(folder, method, count, seed) for seed in seeds]
+            cells = [load_cell(folder, names, method, count, seed) for seed in seeds]
             runs = [_figures(cell, protocol) for cell in cells]
             rows.append(_row(before, method, count, tuple(seeds), runs))
     return rows
