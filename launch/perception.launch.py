@@ -45,6 +45,7 @@ def generate_launch_description():
 def nodes(context):
     """Return the nodes that the arguments ask for."""
     given = {name: LaunchConfiguration(name).perform(context).strip() for name in ARGUMENTS}
+    given["namespace"] = given["namespace"].rstrip("/")
     both = {"model": given["model"], "device": given["device"]}
     both = {name: value for name, value in both.items() if value}
     if is_true(given["use_sim_time"]):

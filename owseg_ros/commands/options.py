@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -17,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 from owseg.errors import OwsegError, UsageError
 from owseg_ros.hosts import KINDS, Host, Runtime, open_runtime
 from owseg_ros.hosts.parameters import Value
+from owseg_ros.hosts.process import interruptible
 from owseg_ros.hosts.ros_args import BEGIN
 
 _STOP_S = 10.0
@@ -131,7 +131,7 @@ def run_node(
     if args.until_eof:
         end_with_stdin()
     try:
-        with _interruptible():
+        with interruptible():
             return _run(args, build, given or {})
     except KeyboardInterrupt:  # asked to end before it had begun, or for the second time
         return 0
@@ -151,19 +151,6 @@ def _run(
         finally:
             node.stop()
     return node.exit_code
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt what runs before `spin` listens to it, as SIGINT does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def warn_of_unused(host: Host) -> None:

@@ -36,6 +36,7 @@ from owseg_ros.hosts.entities import (
     Service,
     Subscription,
     Timer,
+    check_period,
 )
 from owseg_ros.hosts.groups import Group
 from owseg_ros.hosts.log import Log
@@ -63,6 +64,7 @@ __all__ = [
     "Service",
     "Subscription",
     "Timer",
+    "check_period",
 ]
 
 
@@ -168,9 +170,25 @@ class Host(Protocol):
         ...
 
     def timer(
-        self, period_s: float, handler: Callable[[], None], *, group: Group | None = None
+        self,
+        period_s: float,
+        handler: Callable[[], None],
+        *,
+        group: Group | None = None,
+        steady: bool = False,
     ) -> Timer:
-        """Call a handler every `period_s` seconds of the node's clock."""
+        """Call a handler again and again; calls that come due while it runs are left out.
+
+        Args:
+            period_s: time between two calls, > 0.
+            handler: is called.
+            group: runs the handler; the main group by default.
+            steady: by the clock of the machine, for what must go on while a simulated one
+                stands still; by default by that of the node.
+
+        Raises:
+            UsageError: the period is not positive.
+        """
         ...
 
     def destroy(self) -> None:

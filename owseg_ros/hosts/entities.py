@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
+from owseg.errors import UsageError
 from owseg_ros.hosts.lifecycle import LifecycleHooks, State
 from owseg_ros.hosts.parameters import Listener, ParameterSpec, Validator, Value
 from owseg_ros.hosts.qos import QosProfile, Side
@@ -173,6 +175,17 @@ class Client(Protocol):
     def destroy(self) -> None:
         """Forget the service; open calls are cancelled."""
         ...
+
+
+def check_period(period_s: float) -> int:
+    """Return the period of a timer in nanoseconds.
+
+    Raises:
+        UsageError: it is not positive, or not finite.
+    """
+    if not 0 < period_s < math.inf:
+        raise UsageError(f"the period of a timer must be positive, got {period_s}")
+    return max(1, round(period_s * NS_PER_S))
 
 
 class Timer(Protocol):

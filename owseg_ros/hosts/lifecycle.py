@@ -182,6 +182,14 @@ class LifecycleMachine:
             self._go(number, f"transition_{word}", step.success if succeeded else step.failure)
         return succeeded
 
+    def check(self, transition: str | int) -> None:
+        """Make sure that a transition can be asked for now.
+
+        Raises:
+            UsageError: there is no such transition from this state.
+        """
+        self._step(transition)
+
     def _step(self, transition: str | int) -> _Step:
         for step in _STEPS:
             if step.start is self._state and transition in (step.id, step.name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,13 @@ Sink = Callable[[str, str], None]
 """Gets the name of the level and the text."""
 
 
+def to_console(line: str) -> None:
+    """Write a line to standard error; a reader that is gone does not stop the node."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
 class Log:
     """Passes lines on to a sink. Safe to use from several threads.
 
@@ -26,7 +35,7 @@ class Log:
     def __init__(self, sink: Sink, now: Callable[[], float] = time.monotonic) -> None:
         self._sink = sink
         self._now = now
-        self._said: dict[str, float] = {}
+        self._quiet_until: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def debug(self, text: str, *, every_s: float = 0.0, key: str = "") -> None:
@@ -62,7 +71,9 @@ class Log:
     def _is_due(self, key: str, every_s: float) -> bool:
         now = self._now()
         with self._lock:
-            due = now - self._said.get(key, -every_s) >= every_s
+            # Only keys that are quiet are kept: texts with figures in them are without end.
+            self._quiet_until = {k: end for k, end in self._quiet_until.items() if end > now}
+            due = key not in self._quiet_until
             if due:
-                self._said[key] = now
+                self._quiet_until[key] = now + every_s
         return due

@@ -1,8 +1,11 @@
 """Parameter files and `-p name:=value`: YAML as ROS 2 reads it.
 
-A plain `yes`, `on` or `y` is true, as in ROS 2; quotes make a string of anything. Which
-parameters a node gets: first those under patterns (`/**`, `/front/*`), then those under
-its own full name, each in the order in which they were given; the last one wins.
+A plain `yes`, `on` or `y` is true, as in ROS 2; quotes make a string of anything.
+
+Which value a node gets, as rclpy has it: sections (`/**`, `/front/*`, `/front/perception`)
+count in the order in which they are first named, on the command line or in its files; of
+those that fit the node, the last wins. All that is said of one section counts where that was
+first named, and `-p` without a node speaks of `/**`.
 """
 
 from __future__ import annotations
@@ -78,9 +81,14 @@ def overrides_for(overrides: Iterable[Override], full_name: str) -> dict[str, Va
         overrides: of all files and options, in order.
         full_name: of the node, e.g. "/front/perception".
     """
-    chosen = [item for item in overrides if _matches(item.node, full_name)]
-    chosen.sort(key=lambda item: "*" not in item.node)
-    return {item.name: item.value for item in chosen}
+    sections: dict[str, dict[str, Value]] = {}
+    for item in overrides:
+        sections.setdefault(item.node, {})[item.name] = item.value
+    chosen: dict[str, Value] = {}
+    for node, values in sections.items():
+        if _matches(node, full_name):
+            chosen.update(values)
+    return chosen
 
 
 def _matches(pattern: str, full_name: str) -> bool:

@@ -120,11 +120,17 @@ class ParameterSpec:
         """Say in one line why a value is not acceptable; "" = it is."""
         empty = isinstance(value, tuple) and not value and self.type >= ParameterType.BOOL_ARRAY
         if not empty and type_of(value) is not self.type:
-            return f"parameter '{self.name}' takes {_article(self.type)}, got {_shown(value)}"
+            return f"parameter '{self.name}' takes {_article(self.type)}, got {self._shown(value)}"
         for item in value if isinstance(value, tuple) else (value,):
             if reason := self._refuse_item(item):
                 return reason
         return ""
+
+    def _shown(self, value: object) -> str:
+        doubles = self.type in (ParameterType.DOUBLE, ParameterType.DOUBLE_ARRAY)
+        if doubles and isinstance(value, int) and not isinstance(value, bool):
+            return f"{value}, an integer; write {value}.0 for a double"
+        return repr(value)
 
     def _refuse_item(self, item: object) -> str:
         if isinstance(item, str) and self.choices and item not in self.choices:
@@ -160,12 +166,6 @@ def _range(low: float | None, high: float | None) -> str:
 def _article(kind: ParameterType) -> str:
     name = kind.name.lower().replace("_", " ")
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value}, an integer; write {value}.0 for a double"
-    return repr(value)
 
 
 class Change(NamedTuple):

@@ -23,6 +23,19 @@ ECHO_S = 0.5
 """A second signal within this time is an echo: a terminal and a launcher both send theirs."""
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM interrupt what runs before a process listens to it, as SIGINT does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Process(ABC):
     """Runs the main group until it is asked to stop. A context manager: closes on exit.
 

@@ -78,7 +78,7 @@ def parse_ros_args(argv: Sequence[str]) -> RosArgs:
     Raises:
         UsageError: an unknown option, a missing value, a bad rule or parameter file.
     """
-    rest, ros = _split(argv)
+    rest, ros = split(argv)
     found: dict[str, list[str]] = {}
     ordered: list[Override] = []
     words = iter(ros)
@@ -105,11 +105,12 @@ def parse_ros_args(argv: Sequence[str]) -> RosArgs:
         rosout="--disable-rosout-logs" not in switches,
         console="--disable-stdout-logs" not in switches,
         enclave=found.get("enclave", ["/"])[-1],
-        rest=tuple(rest),
+        rest=rest,
     )
 
 
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(argv: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the arguments that are not for ROS, and those that are."""
     rest: list[str] = []
     ros: list[str] = []
     inside = False
@@ -120,7 +121,7 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
             inside = False
         else:
             (ros if inside else rest).append(word)
-    return rest, ros
+    return tuple(rest), tuple(ros)
 
 
 def _switch(word: str) -> str:

@@ -6,6 +6,7 @@ import time
 import traceback
 
 from owseg.errors import ImageError, OwsegError
+from owseg.grouping import ClusterTracker
 from owseg.outputs import GROUPED
 from owseg.types import Frame
 from owseg_ros.hosts import Host
@@ -54,6 +55,7 @@ class Camera:
         self._subscription: Subscription | None = None
         self._watchdog: ImageWatchdog | None = None
         self._index = 0
+        self._tracker = ClusterTracker()
         self._outputs = CameraOutputs(host, prefix)
 
     def start(self) -> None:
@@ -62,6 +64,7 @@ class Camera:
         Raises:
             UsageError: an invalid QoS override.
         """
+        self._tracker = ClusterTracker()
         self._watchdog = ImageWatchdog(
             self._host, self._input, lambda: self._model.settings.image_timeout_s
         )
@@ -134,7 +137,8 @@ class Camera:
         if frame is None:
             return
         decoded = clock()
-        result = self._model.process(frame, settings, group=not GROUPED.isdisjoint(topics))
+        tracker = None if GROUPED.isdisjoint(topics) else self._tracker
+        result = self._model.process(frame, settings, tracker)
         processed = clock()
         images = render(result, settings, topics)
         rendered = clock()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 
+from owseg.engines.background import build_in_background
 from owseg.errors import OwsegError, UsageError
 from owseg_ros.hosts import open_runtime
+from owseg_ros.hosts.process import interruptible
 from owseg_ros.memory import keep_freed_memory
 from owseg_ros.perception.node import NAME, PerceptionNode
+from owseg_ros.perception.parameters import load_of
 
 FAILED = OwsegError.exit_code
 """Exit code of a node that could not start, as that of `owseg` for bad input."""
@@ -26,7 +30,8 @@ def main(argv: Sequence[str] | None = None, host: str | None = None) -> int:
         cannot be used while nobody but the node itself manages it (`autostart`).
     """
     try:
-        return _run(argv, host or "auto")
+        with interruptible():
+            return _run(argv, host or "auto")
     except OwsegError as error:
         sys.stderr.write(f"{NAME}: {' '.join(str(error).split())}\n")
         return error.exit_code
@@ -40,6 +45,8 @@ def _run(argv: Sequence[str] | None, kind: str) -> int:
         if runtime.rest:
             raise UsageError(f"unknown argument '{runtime.rest[0]}'; parameters follow --ros-args")
         node = PerceptionNode(runtime.node(NAME, managed=True))
+        if node.host.parameters.get("build_only"):
+            return _build(node)
         try:
             started = node.start()
             if started:
@@ -47,6 +54,17 @@ def _run(argv: Sequence[str] | None, kind: str) -> int:
         finally:
             node.stop()
     return 0 if started else FAILED
+
+
+def _build(node: PerceptionNode) -> int:
+    """Build the TensorRT engine of the node's model, and end."""
+    try:
+        model = load_of(node.host.parameters.get).model
+        build_in_background(model, node.host.log.info, threading.Event())
+    finally:
+        node.stop()
+    node.host.log.info("the TensorRT engine is in the cache")
+    return 0
 
 
 if __name__ == "__main__":

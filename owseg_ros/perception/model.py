@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from owseg.engines import open_engine
+from owseg.grouping import ClusterTracker
 from owseg.pipeline import Pipeline
 from owseg.types import Frame, Result
 from owseg_ros.perception.parameters import Get, Load, Settings, settings_of
@@ -22,10 +23,16 @@ class SharedModel:
         self.pipeline = pipeline
         self.settings = settings
 
-    def process(self, frame: Frame, settings: Settings, *, group: bool) -> Result:
-        """Run one frame; see `Pipeline.process`."""
+    def process(self, frame: Frame, settings: Settings, tracker: ClusterTracker | None) -> Result:
+        """Run one frame; see `Pipeline.process`.
+
+        Args:
+            frame: of any camera.
+            settings: that hold for it.
+            tracker: of its camera; None = unknown objects are not looked for.
+        """
         self.pipeline.threshold = settings.threshold
-        return self.pipeline.process(frame, group=group)
+        return self.pipeline.process(frame, group=tracker is not None, tracker=tracker)
 
     def close(self) -> None:
         """Free the engine."""
@@ -42,11 +49,12 @@ def open_model(load: Load, get: Get) -> SharedModel:
     Raises:
         OwsegError: the model, the engine, the device or a setting cannot be used.
     """
-    engine = open_engine(load.model, load.engine, load.device)
+    engine = open_engine(load.model, load.engine, load.device, fallback=load.fallback)
     try:
         settings = settings_of(get, engine.manifest)
         pipeline = Pipeline(engine, threshold=settings.threshold, grouping=load.grouping)
         pipeline.warm_up()
+        ClusterTracker().warm_up()
     except BaseException:
         engine.close()
         raise

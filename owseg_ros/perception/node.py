@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from owseg.errors import HostError, OwsegError, PrototypeError
+from owseg.errors import HostError, OwsegError, PrototypeError, UsageError
 from owseg_ros.diagnostics import Diagnostics, Status
 from owseg_ros.hosts import Host
 from owseg_ros.hosts.base import Message, Subscription
@@ -16,7 +16,6 @@ from owseg_ros.perception import parameters, prototype_sets, status
 from owseg_ros.perception.camera import Camera
 from owseg_ros.perception.counters import Tally
 from owseg_ros.perception.model import SharedModel, open_model
-from owseg_ros.wall_timer import WallTimer
 
 NAME = "perception"
 
@@ -47,7 +46,7 @@ class PerceptionNode(LifecycleHooks):
         self.host = host
         for spec in parameters.table():
             host.parameters.declare(spec)
-        self._frames, self._reports = host.group("frames"), host.group("reports")
+        self._frames, reports = host.group("frames"), host.group("reports")
         self._model: SharedModel | None = None
         self._cameras: list[Camera] = []
         self._prototypes: Subscription | None = None
@@ -60,7 +59,7 @@ class PerceptionNode(LifecycleHooks):
         host.parameters.on_change(self._apply)
         host.lifecycle.manage(self)
         self._diagnostics = Diagnostics(host)
-        self._timer = WallTimer(REPORT_S, self._report, self._reports)
+        self._timer = host.timer(REPORT_S, self._report, group=reports, steady=True)
 
     def start(self) -> bool:
         """Configure and activate, if the parameter `autostart` says so.
@@ -75,7 +74,7 @@ class PerceptionNode(LifecycleHooks):
 
     def stop(self) -> None:
         """End the reports, which run beside the handlers; for the end of the process."""
-        self._timer.stop()
+        self._timer.cancel()
 
     # Life --------------------------------------------------------------------------------------
 
@@ -99,6 +98,12 @@ class PerceptionNode(LifecycleHooks):
             camera = Camera(self.host, name, load.transport, model, self._frames)
             self._cameras.append(camera)
             self._frames.post(camera.label)
+        topics = [camera.topic for camera in self._cameras]
+        if len(set(topics)) < len(topics):
+            raise UsageError(
+                f"two cameras read the same topic ({', '.join(topics)}); give 'cameras' names that "
+                "differ, and remap their images to different topics"
+            )
         self._prototypes = self.host.subscription(
             prototype_sets.MESSAGE, prototype_sets.TOPIC, self._on_prototypes, LATCHED
         )
@@ -106,6 +111,8 @@ class PerceptionNode(LifecycleHooks):
             f"model '{model.pipeline.manifest.name}' is ready on {model.pipeline.engine.name} "
             f"after {time.monotonic() - begun:.1f} s"
         )
+        if notice := getattr(model.pipeline.engine, "notice", ""):
+            log.warning(notice)
 
     def on_activate(self) -> None:
         """Subscribe to the images."""
@@ -120,7 +127,12 @@ class PerceptionNode(LifecycleHooks):
 
     def on_deactivate(self) -> None:
         """Unsubscribe, and let the frame under way end."""
-        self._stop()
+        try:
+            self._stop()
+        except HostError:
+            for camera in self._cameras:  # the node stays active
+                camera.start()
+            raise
 
     def on_cleanup(self) -> None:
         """Free the model, leave the topics."""

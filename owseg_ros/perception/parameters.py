@@ -2,10 +2,10 @@
 
 When a parameter takes effect:
 
-    at configure   model, engine, device, grouping, cameras, image_transport
+    at configure   model, engine, fallback, device, grouping, cameras, image_transport
     at once        anomaly_threshold, operating_point, overlay_opacity, lazy,
                    max_age_ms, image_timeout_s
-    at the start   autostart
+    at the start   autostart, build_only
 
 Those of the first row are refused while the node is configured; the others never change
 what is loaded. QoS of each topic: `qos_overrides.<topic>.<publisher|subscription>.<policy>`.
@@ -45,7 +45,14 @@ def table() -> tuple[ParameterSpec, ...]:
             name="engine",
             default="onnxruntime",
             choices=tuple(ENGINES),
-            description="runtime of the model",
+            description="runtime of the model; auto = tensorrt where it can be used",
+        ),
+        ParameterSpec(
+            name="fallback",
+            default=True,
+            description="with tensorrt and auto: run on onnxruntime while an engine is built in "
+            "the background, and whenever it cannot be used; false = an engine that 'owseg build' "
+            "has made, or an error",
         ),
         ParameterSpec(
             name="device",
@@ -114,6 +121,12 @@ def table() -> tuple[ParameterSpec, ...]:
             read_only=True,
             description="configure and activate at the start; false = leave it to a manager",
         ),
+        ParameterSpec(
+            name="build_only",
+            default=False,
+            read_only=True,
+            description="build the TensorRT engine of the model, unless it is there, and end",
+        ),
     )
 
 
@@ -140,6 +153,7 @@ class Load:
     Attributes:
         model: the bundle.
         engine: name of the engine.
+        fallback: whether ONNX Runtime may stand in for it.
         device: where it runs.
         grouping: name of the grouping.
         cameras: names of the cameras; one empty name = a camera without a name.
@@ -148,6 +162,7 @@ class Load:
 
     model: Path
     engine: str
+    fallback: bool
     device: str
     grouping: str
     cameras: tuple[str, ...]
@@ -189,6 +204,7 @@ def load_of(get: Get) -> Load:
     return Load(
         model=Path(model).expanduser() if model else shipped_model(),
         engine=str(get("engine")),
+        fallback=bool(get("fallback")),
         device=str(get("device")),
         grouping=str(get("grouping")),
         cameras=cameras or ("",),

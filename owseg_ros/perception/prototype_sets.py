@@ -18,12 +18,17 @@ def prototype_set_of(message: Message) -> PrototypeSet:
 
     Raises:
         PrototypeError: a class with unusable vectors, radius, name or colour, or two with the
-            same id.
+            same id or name.
     """
     classes = tuple(_class_of(item) for item in message.classes)
-    ids = [item.id for item in classes]
-    if len(set(ids)) < len(ids):
-        raise PrototypeError(f"two novel classes have the same id: {ids}; restart their server")
+    for what, found in (
+        ("id", [item.id for item in classes]),
+        ("name", [item.name for item in classes]),
+    ):
+        if len(set(found)) < len(found):
+            raise PrototypeError(
+                f"two novel classes have the same {what}: {found}; restart their server"
+            )
     return PrototypeSet(space=message.space, version=int(message.version), classes=classes)
 
 

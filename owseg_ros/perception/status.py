@@ -126,9 +126,11 @@ def model_status(model: SharedModel | None, device: str, problem: str) -> Status
         level = Level.ERROR if problem else Level.OK
         return Status(name="engine", level=level, message=problem or "no model is loaded")
     engine, manifest = model.pipeline.engine, model.pipeline.manifest
+    notice = getattr(engine, "notice", "")
     return Status(
         name="engine",
-        message=f"{manifest.name} on {engine.name}",
+        level=Level.WARN if getattr(engine, "degraded", False) else Level.OK,
+        message=f"{manifest.name} on {engine.name}{f': {notice}' if notice else ''}",
         values={
             "model": manifest.name,
             "engine": engine.name,

@@ -26,7 +26,6 @@ from owseg_ros.hosts.qos import LATCHED
 from owseg_ros.prototype_server import requests
 from owseg_ros.prototype_server.keeper import StoreKeeper, default_store
 from owseg_ros.prototype_server.messages import PROTOTYPE_SET, class_message, set_message
-from owseg_ros.wall_timer import WallTimer
 
 NAME = "prototype_server"
 TOPIC = "prototypes"
@@ -118,8 +117,8 @@ class PrototypeServer:
         watching = host.group("watch")
         self._diagnostics = Diagnostics(host)
         self._timers = (
-            WallTimer(values["poll_period"], self._watch, watching),
-            WallTimer(_REPORT_S, self._report, watching),
+            host.timer(values["poll_period"], self._watch, group=watching, steady=True),
+            host.timer(_REPORT_S, self._report, group=watching, steady=True),
         )
         host.log.info(
             f"classes of model '{self._engine.manifest.name}' are kept in {path}, "
@@ -281,7 +280,7 @@ class PrototypeServer:
     def stop(self) -> None:
         """End the watch."""
         for timer in self._timers:
-            timer.stop()
+            timer.cancel()
 
     def close(self) -> None:
         """Let go of the store and the model."""

@@ -148,6 +148,10 @@ class Future:
 class Client:
     def __init__(self, node, kind, name):
         self.node, self.kind, self.name = node, kind, name
+        self.pending = []
+
+    def remove_pending_request(self, future):
+        self.pending.remove(future)
 
     def service_is_ready(self):
         return self.name in world.services
@@ -155,12 +159,16 @@ class Client:
     def call_async(self, request):
         assert isinstance(request, self.kind.Request)
         future = Future()
+        self.pending.append(future)
+        future.add_done_callback(self.pending.remove)
         if self.name in world.services:
             node, kind, callback, group = world.services[self.name]
             assert kind is self.kind
 
             def run():
-                future.set_result(callback(request, kind.Response()))
+                response = callback(request, kind.Response())
+                if future in self.pending:
+                    future.set_result(response)
 
             node.post(group, run)
         return future
@@ -198,6 +206,14 @@ class Parameter:
 
 
 class ParameterNotDeclaredException(Exception):
+    pass
+
+
+class ParameterUninitializedException(Exception):
+    pass
+
+
+class NameValidationException(Exception):
     pass
 
 
@@ -256,6 +272,17 @@ class Logger:
         self._say("FATAL", text)
 
 
+class ClockType(IntEnum):
+    ROS_TIME = 1
+    SYSTEM_TIME = 2
+    STEADY_TIME = 3
+
+
+class Clock:
+    def __init__(self, *, clock_type=ClockType.SYSTEM_TIME):
+        self.clock_type = clock_type
+
+
 class Timer:
     def __init__(self, node, period, callback, group):
         self.stopped = threading.Event()
@@ -273,11 +300,16 @@ class Timer:
 class Node:
     def __init__(self, node_name, *, context=None, namespace=None):
         assert context.ok()
+        if not node_name.isidentifier() or (namespace or "").endswith("/"):
+            raise NameValidationException(
+                f"Invalid name: it must not be so:\n  '{node_name}'\n   ^"
+            )
         self._name, self._namespace = node_name, "/" + (namespace or "").strip("/")
         self._parameter_overrides = dict(context.args)
         self._parameters, self._descriptors = {}, {}
         self._on_set, self._post_set = [], []
         self._remaps = context.remaps
+        self.clocks = []
         self.executor = None
         world.nodes.append(self)
         self.declare_parameter("use_sim_time", False, descriptor(read_only=False))
@@ -356,6 +388,8 @@ class Node:
         return Client(self, srv_type, self.resolve_service_name(srv_name))
 
     def create_timer(self, timer_period_sec, callback, callback_group=None, clock=None):
+        assert clock is None or clock.clock_type is ClockType.STEADY_TIME
+        self.clocks.append(clock)
         return Timer(self, timer_period_sec, callback, callback_group)
 
     def destroy_publisher(self, publisher):
@@ -390,6 +424,8 @@ class Node:
     def get_parameter(self, name):
         if name not in self._parameters:
             raise ParameterNotDeclaredException(name)
+        if self._parameters[name].type_ is Parameter.Type.NOT_SET:
+            raise ParameterUninitializedException(name)
         return self._parameters[name]
 
     def declare_parameter(self, name, value=None, descriptor=None, ignore_override=False):
@@ -573,10 +609,6 @@ def shutdown(*, context=None, uninstall_handlers=None):
     context.up = False
 
 
-def remove_ros_args(args=None):
-    return [word for word in args if ":=" not in word and word not in ("--ros-args", "-p", "-r")]
-
-
 def modules():
     """Return the modules of the stand-in by name."""
     here = dict(globals())
@@ -603,12 +635,15 @@ def modules():
             module("rcl_interfaces"),
             module("rcl_interfaces.msg", **interfaces),
             module("rclpy.callback_groups", **groups),
+            part("rclpy.clock", "Clock", "ClockType"),
             part("rclpy.context", "Context"),
             part(
                 "rclpy.exceptions",
                 "InvalidParameterTypeException",
                 "InvalidParameterValueException",
+                "NameValidationException",
                 "ParameterNotDeclaredException",
+                "ParameterUninitializedException",
             ),
             part("rclpy.executors", "ExternalShutdownException", "MultiThreadedExecutor"),
             part("rclpy.lifecycle", "LifecycleNodeMixin", "TransitionCallbackReturn"),
@@ -618,7 +653,6 @@ def modules():
                 "rclpy.qos", "DurabilityPolicy", "HistoryPolicy", "QoSProfile", "ReliabilityPolicy"
             ),
             module("rclpy.signals", SignalHandlerOptions=SimpleNamespace(NO=0)),
-            part("rclpy.utilities", "remove_ros_args"),
             module("rclpy.event_handler", **events),
             module("fake_msgs"),
             module("fake_msgs.msg", Text=Text, Other=Other),

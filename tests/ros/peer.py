@@ -170,8 +170,10 @@ class Peer:
         return {
             "nodes": graph.nodes(),
             "topics": graph.topics(),
-            "publishers": [[*end[:3], end.qos.reliability] for end in graph.publishers(topic)],
-            "subscriptions": [[*end[:3], end.qos.durability] for end in graph.subscriptions(topic)],
+            "publishers": topic
+            and [[*end[:3], end.qos.reliability] for end in graph.publishers(topic)],
+            "subscriptions": topic
+            and [[*end[:3], end.qos.durability] for end in graph.subscriptions(topic)],
         }
 
 

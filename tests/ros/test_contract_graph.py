@@ -158,6 +158,37 @@ def test_a_timer_keeps_its_period(host, eventually):
     assert not eventually(lambda: len(calls) > count + 1, 0.1)
 
 
-def test_a_timer_needs_a_period(host):
+def test_a_steady_timer_goes_on_while_a_simulated_clock_stands_still(start, eventually):
+    host = start("--ros-args", "-p", "use_sim_time:=true").node("replayed")
+    steady, simulated = [], []
+    host.timer(0.01, lambda: simulated.append(1))
+    timer = host.timer(0.01, lambda: steady.append(1), steady=True)
+    assert eventually(lambda: len(steady) >= 5)
+    assert not simulated
+    timer.cancel()
+
+
+@pytest.mark.parametrize("period", [0, -1.0, float("nan"), float("inf")])
+def test_a_timer_needs_a_period(host, period):
     with pytest.raises(UsageError, match="period of a timer"):
-        host.timer(0, print)
+        host.timer(period, print)
+
+
+def test_what_was_destroyed_is_forgotten(host, topic):
+    """A node that makes and destroys things for days must not grow."""
+    kind = "std_srvs/srv/Trigger"
+    makers = (
+        lambda: host.publisher(CLOCK, topic),
+        lambda: host.subscription(CLOCK, topic, print),
+        lambda: host.service(kind, topic, print),
+        lambda: host.client(kind, topic),
+        lambda: host.timer(60.0, print),
+    )
+    before = len(host._belongings._items)
+    for make in makers * 3:
+        thing = make()
+        assert not thing.destroyed
+        thing.destroy()
+        thing.destroy()
+        assert thing.destroyed
+    assert len(host._belongings._items) <= before + 1

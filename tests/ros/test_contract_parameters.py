@@ -111,11 +111,11 @@ def test_set(ask, tuned, eventually):
     ("name", "kind", "value", "reason"),
     [
         ("anomaly.threshold", "double", 1.5, "anomaly.threshold"),
-        ("anomaly.threshold", "integer", 1, "anomaly.threshold"),
+        ("anomaly.threshold", "integer", 1, "anomaly.threshold|expected 'Type.DOUBLE'"),
         ("anomaly.method", "string", "energy", "entropy or msp"),
         ("model", "string", "other.onnx", "read.?only"),
         ("every", "integer", 0, "every"),
-        ("nothing", "integer", 1, "nothing"),
+        ("nothing", "integer", 1, "nothing|undeclared parameter"),
     ],
 )
 def test_what_does_not_fit_is_refused(ask, tuned, name, kind, value, reason):

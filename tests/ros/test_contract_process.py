@@ -90,6 +90,25 @@ def test_a_killed_server_is_replaced(new_peer, host, topic, eventually):
         other.close(kill=True)
 
 
+def test_a_call_waits_until_the_next_server_takes_it(new_peer, host, topic):
+    """A large request to a dead server keeps the next one back until its lease ends."""
+    lease = "<Discovery><LeaseDuration>5s</LeaseDuration></Discovery>"
+    env = {"CYCLONEDDS_URI": f"<CycloneDDS><Domain>{lease}</Domain></CycloneDDS>"}
+    kind = "rcl_interfaces/srv/SetParameters"
+    make = host.messages.make
+    value = make("rcl_interfaces/msg/ParameterValue", type=4, string_value="x" * 3_000_000)
+    parameter = make("rcl_interfaces/msg/Parameter", name="unknown", value=value)
+    request = host.messages.request(kind, parameters=[parameter])
+    client = host.client(kind, "/served/set_parameters")
+    first = new_peer("served", env=env)
+    assert not client.call(request, 10).results[0].successful
+    first.close(kill=True)
+    with pytest.raises(HostError, match=r"did not answer within 0\.3 s"):
+        client.call(request, 0.3)
+    new_peer("served", env=env)
+    assert not client.call(request, 10).results[0].successful
+
+
 def test_a_latched_message_reaches_a_restarted_peer(new_peer, host, topic):
     publisher = host.publisher(IMAGE, topic, LATCHED)
     publisher.publish(host.messages.make(IMAGE, width=640))

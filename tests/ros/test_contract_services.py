@@ -169,15 +169,20 @@ def test_a_service_can_go_and_come_back(host, topic, eventually):
     assert client.call(host.messages.request(TRIGGER)).message == "second"
 
 
-def test_destroying_a_client_cancels_its_calls(host, topic):
+def test_destroying_a_client_cancels_its_calls(host, topic, eventually):
     go = threading.Event()
     group = host.group("late")
     host.service(TRIGGER, topic, lambda _: go.wait(5) and answering(host)(None), group=group)
     client = host.client(TRIGGER, topic)
     assert client.wait(5)
     future = client.call_async(host.messages.request(TRIGGER))
-    client.destroy()
-    assert future.cancelled()
+    with ThreadPoolExecutor(1) as pool:
+        blocked = pool.submit(client.call, host.messages.request(TRIGGER), 5)
+        assert eventually(lambda: len(client._open) == 2)
+        client.destroy()
+        assert future.cancelled()
+        with pytest.raises(HostError, match="was given up"):
+            blocked.result(5)
     go.set()
 
 

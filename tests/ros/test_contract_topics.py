@@ -190,12 +190,16 @@ def test_the_latest_frame_wins_and_the_others_are_counted(host, peer, topic, eve
     peer.ask("publish", topic=topic, fields={"format": "first"}, wait_for=1)
     assert eventually(lambda: got)
     peer.ask("publish", topic=topic, fields={"format": "__number"}, times=6)
-    assert eventually(lambda: subscription.received == 7)
+    # What newer messages push out of the queue of ROS 2 itself, nobody can count.
+    counted = 7 if host.kind == "standalone" else 2
+    assert eventually(lambda: subscription.received >= counted)
+    time.sleep(0.2)
     go.set()
     assert eventually(lambda: len(got) == 2)
     assert group.flush()
     assert got == ["first", "5"]
-    assert subscription.dropped == 5
+    assert subscription.dropped == subscription.received - 2
+    assert subscription.received == 7 or host.kind == "rclpy"
 
 
 def test_a_deep_queue_keeps_all_in_order(host, peer, topic, eventually):

@@ -72,6 +72,7 @@ def test_numbers_take_any_array(types):
     [
         (IMAGE, {"hight": 1}, "no field 'hight'; it has header, height"),
         (IMAGE, {"data": "text"}, "cannot make a sensor_msgs/msg/Image"),
+        (IMAGE, {"data": [300]}, "cannot make a sensor_msgs/msg/Image"),
         ("owseg_msgs/msg/Prototype", {"color": [1, 2]}, "'color' takes 3 numbers, got 2"),
         ("sensor_msgs/msg/Nothing", {}, "unknown interface type 'sensor_msgs/msg/Nothing'"),
         ("std_srvs/srv/Trigger", {}, "unknown interface type"),
@@ -124,6 +125,21 @@ def test_sending_leaves_the_message_as_it_was(types):
     image = types.make(IMAGE, data=b"abc", encoding="mono8")
     types.encode(image, IMAGE)
     assert image.data.tobytes() == b"abc"
+
+
+@pytest.mark.parametrize("data", [[1, 2, 3], np.arange(3), np.zeros(3, np.float32), ["a"]])
+def test_a_byte_array_is_never_sent_as_other_numbers(types, data):
+    image = types.make(IMAGE)
+    image.data = data
+    with pytest.raises(UsageError, match="an array of bytes is needed"):
+        types.encode(image, IMAGE)
+
+
+@pytest.mark.parametrize("data", [b"a\0\0", bytearray(b"a\0\0"), np.array([97, 0, 0], np.int8)])
+def test_a_byte_array_may_be_set_later(types, data):
+    image = types.make(IMAGE)
+    image.data = data
+    assert wire(types, image, IMAGE)[-7:] == b"\x03\0\0\0a\0\0"
 
 
 @pytest.mark.parametrize("name", sorted(interface_files()))

@@ -68,6 +68,7 @@ def test_values_are_checked(options, good, bad):
 
 def test_reasons_name_the_remedy():
     assert "write 2.0 for a double" in ParameterSpec(name="t", default=0.5).refuse(2)
+    assert ParameterSpec(name="t", default=True).refuse(0) == "parameter 't' takes a bool, got 0"
     bounded = ParameterSpec(name="t", default=0.5, minimum=0.0, maximum=1.0)
     assert bounded.refuse(2.0) == "parameter 't' must be in 0..1, got 2.0"
     assert "at least 1, got 0" in ParameterSpec(name="t", default=1, minimum=1).refuse(0)

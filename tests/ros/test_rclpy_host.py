@@ -14,7 +14,7 @@ import pytest
 
 from owseg.errors import HostError, ImageError, UsageError
 from owseg_ros.hosts.lifecycle import LifecycleHooks, State
-from owseg_ros.hosts.parameters import ParameterSpec
+from owseg_ros.hosts.parameters import ParameterSpec, ParameterType
 from owseg_ros.hosts.qos import LATCHED, LATEST, SENSOR_DATA
 
 TEXT, OTHER, TRIGGER = "fake_msgs/msg/Text", "fake_msgs/msg/Other", "fake_msgs/srv/Trigger"
@@ -174,6 +174,7 @@ def test_a_call_can_time_out_and_be_forgotten(host):
     client = host.client(TRIGGER, "slow")
     with pytest.raises(HostError, match=r"/front/slow did not answer within 0\.01 s"):
         client.call(host.messages.request(TRIGGER), timeout_s=0.01)
+    assert (client._open, client._client.pending) == (set(), [])
     future = client.call_async(host.messages.request(TRIGGER))
     client.destroy()
     assert future.cancelled()
@@ -191,6 +192,10 @@ def test_parameters(open_runtime, eventually):
     assert parameters.get("use_sim_time") is True
     assert declare(ParameterSpec(name="method", default="a", choices=("a", "b"))) == "a"
     assert declare(ParameterSpec(name="fixed", default=1.0, read_only=True)) == 1.0
+    words = ParameterSpec(name="words", default=(), type=ParameterType.STRING_ARRAY)
+    assert declare(words) == declare(words) == parameters.get("words") == ()
+    parameters.set({"words": ("a", "b")})
+    assert parameters.get("words") == ("a", "b")
     with pytest.raises(UsageError, match="'bad' takes a double, got 1"):
         declare(ParameterSpec(name="bad", default=0.5))
     told = []
@@ -293,3 +298,28 @@ def test_a_timer_can_be_cancelled(host, eventually):
     timer.cancel()
     with pytest.raises(UsageError, match="period"):
         host.timer(-1, print)
+
+
+def test_a_steady_timer_does_not_follow_a_simulated_clock(host, fake, eventually):
+    calls = []
+    host.timer(0.005, lambda: calls.append("steady"), steady=True)
+    host.timer(60.0, print)
+    assert eventually(lambda: calls)
+    steady, follows = host._node.clocks
+    assert (steady.clock_type, follows) == (fake.ClockType.STEADY_TIME, None)
+
+
+def test_a_name_that_rclpy_refuses_is_an_error_in_one_line(open_runtime):
+    runtime = open_runtime()
+    with pytest.raises(UsageError, match="Invalid name: it must not be so: 'a-b'"):
+        runtime.node("a-b")
+
+
+def test_what_was_destroyed_is_forgotten(host):
+    for _ in range(20):
+        host.publisher(TEXT, "a").destroy()
+        host.subscription(TEXT, "a", print).destroy()
+        host.service(TRIGGER, "s", print).destroy()
+        host.client(TRIGGER, "s").destroy()
+        host.timer(60.0, print).cancel()
+    assert len(host._belongings._items) <= 1

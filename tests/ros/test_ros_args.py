@@ -184,11 +184,23 @@ def test_patterns_name_nodes(pattern, matches, others):
     assert [name for name in [*matches, *others] if overrides_for(override, name)] == matches
 
 
-def test_a_nodes_own_section_outranks_patterns():
+def test_of_the_sections_that_fit_the_last_one_to_be_named_wins():
     overrides = [
         Override("/front/cam", "x", 1),
         Override("/**", "x", 2),
         Override("/front/*", "y", 3),
     ]
-    assert overrides_for(overrides, "/front/cam") == {"x": 1, "y": 3}
+    assert overrides_for(overrides, "/front/cam") == {"x": 2, "y": 3}
     assert overrides_for(overrides, "/back/cam") == {"x": 2}
+    assert overrides_for([*overrides[1:], overrides[0]], "/front/cam") == {"x": 1, "y": 3}
+
+
+def test_a_section_counts_where_it_was_first_named(tmp_path):
+    """As rcl keeps them: one set of values for each section, whatever names it again."""
+    file = tmp_path / "p.yaml"
+    file.write_text("/front/cam: {ros__parameters: {x: 1, y: 1}}")
+    words = ["--params-file", str(file), "-p", "x:=2"]
+    assert parse_ros_args(["--ros-args", *words]).parameters_of("/front/cam") == {"x": 2, "y": 1}
+    words = ["-p", "z:=0", *words]
+    args = parse_ros_args(["--ros-args", *words])
+    assert args.parameters_of("/front/cam") == {"z": 0, "x": 1, "y": 1}

@@ -137,6 +137,9 @@ def test_everything_is_announced_as_ros_does(start, eventually, topic):
     (info,) = eventually(lambda: graph.endpoints("ros_discovery_info", writes=True)[:1])
     assert info.type_name == "rmw_dds_common::msg::dds_::ParticipantEntitiesInfo_"
     assert info.qos.durability == "transient_local"
+    type_hash = host.messages.type_hash("rmw_dds_common/msg/ParticipantEntitiesInfo")
+    assert info.user_data == {"typehash": type_hash}
+    assert type_hash.startswith("RIHS01_91a0593b")
 
 
 def test_a_server_waits_for_a_client_that_it_cannot_reach_yet(start, eventually, topic):
@@ -207,6 +210,19 @@ def test_peers_and_cyclones_own_settings_are_added():
     )
     assert '<Peers><Peer address="10.0.0.1"/><Peer address="host&lt;2&gt;"/></Peers>' in text
     assert text.endswith("</CycloneDDS>,<CycloneDDS/>")
+
+
+def test_who_calls_over_the_loopback_interface_is_heard_where_all_keep_to_the_machine(tmp_path):
+    def interfaces(uri="", reach="LOCALHOST"):
+        text = domain.configuration({"ROS_AUTOMATIC_DISCOVERY_RANGE": reach, "CYCLONEDDS_URI": uri})
+        return text.split("</CycloneDDS>")[0].count("<NetworkInterface ")
+
+    assert interfaces() == interfaces("<CycloneDDS/>") == interfaces("file:///missing.xml") == 2
+    assert interfaces(reach="SUBNET") == interfaces(reach="OFF") == 0
+    own = '<CycloneDDS><Domain><General><Interfaces><NetworkInterface name="eth1"/>'
+    (tmp_path / "my own.xml").write_text(own, encoding="utf-8")
+    for uri in (own, f"<CycloneDDS/>, {own}", (tmp_path / "my own.xml").as_uri()):
+        assert interfaces(uri) == 0, uri
 
 
 def test_an_unknown_range_is_refused():

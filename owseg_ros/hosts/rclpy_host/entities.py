@@ -5,59 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
-from owseg.errors import HostError
 from owseg_ros.hosts.answers import answer
-from owseg_ros.hosts.base import Endpoint, Message, MismatchHandler, QosMismatch
-from owseg_ros.hosts.diagnosis import mismatch_text
+from owseg_ros.hosts.base import Message, MismatchHandler
+from owseg_ros.hosts.calls import BlockingCalls
 from owseg_ros.hosts.groups import Group, Mailbox
 from owseg_ros.hosts.log import Log
-from owseg_ros.hosts.qos import QosProfile, Side, incompatible
+from owseg_ros.hosts.mismatches import MismatchReporter
+from owseg_ros.hosts.qos import QosProfile, incompatible
 from owseg_ros.hosts.rclpy_host import ros
 from owseg_ros.hosts.rclpy_host.graph import RosGraph
 from owseg_ros.hosts.rclpy_host.policies import POLICY_NAMES, to_ros
 
 _LOOK_EVERY_S = 0.02
-_DISCOVERY_S = 0.2
-
-
-class _MismatchReporter:
-    """Tells once of each peer whose QoS does not fit."""
-
-    def __init__(
-        self, graph: RosGraph, topic: str, side: Side, qos: QosProfile, tell: MismatchHandler
-    ) -> None:
-        self._graph, self._topic, self._qos, self._tell = graph, topic, qos, tell
-        self._side: Side = side
-        self._told: set[Endpoint] = set()
-
-    def report(self, policy: Any) -> None:
-        """Find the peers that do not fit, and tell of those that are new."""
-        deadline = time.monotonic() + _DISCOVERY_S
-        found = self._misfits()
-        while not (found and all(peer.node for peer in found)) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_S)
-            found = self._misfits()
-        for peer, policies in found.items():
-            text = mismatch_text(self._topic, self._side, self._qos, peer)
-            self._tell(QosMismatch(self._topic, self._side, policies, peer, text))
-        self._told.update(found)
-        if not found and not self._told:
-            name = POLICY_NAMES.get(int(policy), f"number {int(policy)}")
-            text = f"a peer on {self._topic} does not fit: QoS policy {name}"
-            self._tell(QosMismatch(self._topic, self._side, (name,), None, text))
-
-    def _misfits(self) -> dict[Endpoint, tuple[str, ...]]:
-        offers = self._side == "publisher"
-        look = self._graph.subscriptions if offers else self._graph.publishers
-        found: dict[Endpoint, tuple[str, ...]] = {}
-        for peer in look(self._topic):
-            pair = (self._qos, peer.qos) if offers else (peer.qos, self._qos)
-            if peer not in self._told and (policies := incompatible(*pair)):
-                found[peer] = policies
-        return found
 
 
 class RosPublisher:
@@ -87,9 +48,11 @@ class RosPublisher:
     ) -> None:
         self.message_type, self.topic, self.qos = message_type, topic, qos
         self._node = node
-        reporter = _MismatchReporter(RosGraph(node), topic, "publisher", qos, on_mismatch)
+        reporter = MismatchReporter(
+            RosGraph(node), topic, "publisher", qos, on_mismatch, POLICY_NAMES
+        )
         events = ros.PublisherEventCallbacks(
-            incompatible_qos=lambda e: group.post(lambda: reporter.report(e.last_policy_kind))
+            incompatible_qos=lambda e: group.post(lambda: reporter.report(int(e.last_policy_kind)))
         )
         self._publisher: Any = node.create_publisher(cls, name, to_ros(qos), event_callbacks=events)
 
@@ -104,6 +67,11 @@ class RosPublisher:
             return False
         self._publisher.publish(message)
         return True
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it left the topic."""
+        return self._publisher is None
 
     def destroy(self) -> None:
         """Leave the topic."""
@@ -147,9 +115,11 @@ class RosSubscription:
         self._graph = RosGraph(node)
         depth = 0 if qos.history == "keep_all" else qos.depth
         self._mailbox: Mailbox[Message] = Mailbox(depth, group, handler)
-        reporter = _MismatchReporter(self._graph, topic, "subscription", qos, on_mismatch)
+        reporter = MismatchReporter(
+            self._graph, topic, "subscription", qos, on_mismatch, POLICY_NAMES
+        )
         events = ros.SubscriptionEventCallbacks(
-            incompatible_qos=lambda e: group.post(lambda: reporter.report(e.last_policy_kind))
+            incompatible_qos=lambda e: group.post(lambda: reporter.report(int(e.last_policy_kind)))
         )
         self._subscription: Any = node.create_subscription(
             cls,
@@ -181,6 +151,11 @@ class RosSubscription:
     def dropped(self) -> int:
         """Number of messages that newer ones replaced."""
         return self._mailbox.dropped
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it left the topic."""
+        return self._subscription is None
 
     def destroy(self) -> None:
         """Leave the topic."""
@@ -222,6 +197,11 @@ class RosService:
     def _answer(self, request: Message, blank: Message) -> Message:
         return self._group.call(lambda: answer(self._handler, request, blank, self.name, self._log))
 
+    @property
+    def destroyed(self) -> bool:
+        """Whether it answers no more."""
+        return self._service is None
+
     def destroy(self) -> None:
         """Stop to answer."""
         service, self._service = self._service, None
@@ -229,7 +209,7 @@ class RosService:
             self._node.destroy_service(service)
 
 
-class RosClient:
+class RosClient(BlockingCalls):
     """Calls one service.
 
     Args:
@@ -259,27 +239,13 @@ class RosClient:
             time.sleep(_LOOK_EVERY_S)
         return self.ready
 
-    def call(self, request: Message, timeout_s: float = 5.0) -> Message:
-        """Call and wait; see `Client.call`."""
-        hint = "start its node, and give both the same ROS_DOMAIN_ID and RMW_IMPLEMENTATION"
-        if not self.wait(timeout_s):
-            raise HostError(f"nobody offers service {self.name}; {hint}")
-        future = self.call_async(request)
-        try:
-            return future.result(timeout_s)
-        except FutureTimeoutError:
-            future.cancel()
-            raise HostError(
-                f"service {self.name} did not answer within {timeout_s:g} s; {hint}"
-            ) from None
-
     def call_async(self, request: Message) -> Future[Message]:
         """Call; see `Client.call_async`."""
         future: Future[Message] = Future()
-        self._open.add(future)
+        client = self._client
+        asked = client.call_async(request)
 
         def done(answered: Any) -> None:
-            self._open.discard(future)
             if not future.set_running_or_notify_cancel():
                 return
             if answered.exception() is not None:
@@ -287,8 +253,28 @@ class RosClient:
             else:
                 future.set_result(answered.result())
 
-        self._client.call_async(request).add_done_callback(done)
+        def forget(ended: Future[Message]) -> None:
+            self._open.discard(ended)
+            if ended.cancelled():  # rclpy would wait for the response forever
+                client.remove_pending_request(asked)
+
+        self._open.add(future)
+        future.add_done_callback(forget)
+        asked.add_done_callback(done)
         return future
+
+    def send(self, request: Message, deadline_s: float) -> Future[Message]:
+        """Send a request; rclpy keeps it until it can leave."""
+        return self.call_async(request)
+
+    def hint(self) -> str:
+        """Say what to do where no server answers."""
+        return "start its node, and give both the same ROS_DOMAIN_ID and RMW_IMPLEMENTATION"
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it was forgotten."""
+        return self._client is None
 
     def destroy(self) -> None:
         """Forget the service."""

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
-from owseg.errors import OwsegError, UsageError
 from owseg_ros.hosts.groups import Group
-from owseg_ros.hosts.lifecycle import LifecycleHooks, State
+from owseg_ros.hosts.lifecycle import Edge, LifecycleHooks, LifecycleMachine, State
 from owseg_ros.hosts.log import Log
 from owseg_ros.hosts.rclpy_host import ros
-
-_FROM = {
-    "configure": (State.UNCONFIGURED,),
-    "activate": (State.INACTIVE,),
-    "deactivate": (State.ACTIVE,),
-    "cleanup": (State.INACTIVE,),
-    "shutdown": (State.UNCONFIGURED, State.INACTIVE, State.ACTIVE),
-}
 
 
 class ManagedNode(ros.LifecycleNodeMixin, ros.Node):  # type: ignore[misc]
@@ -61,6 +51,9 @@ class ManagedNode(ros.LifecycleNodeMixin, ros.Node):  # type: ignore[misc]
 class RosLifecycle:
     """The state of a managed node; see `base.Lifecycle`.
 
+    A machine of our own makes each step that rclpy makes: rclpy has no public way to ask for
+    the state, and hides why a hook failed.
+
     Args:
         node: whose transitions are passed on.
         main: group in which the hooks run.
@@ -69,43 +62,33 @@ class RosLifecycle:
 
     def __init__(self, node: ManagedNode, main: Group, log: Log) -> None:
         self._node, self._main, self._log = node, main, log
-        self._hooks = LifecycleHooks()
+        self._machine = LifecycleMachine(LifecycleHooks(), log, _ignore)
         node.lifecycle = self
 
     @property
     def state(self) -> State:
         """Where the node is."""
-        # rclpy has no public way to ask; the attribute is the same in Humble and later.
-        return State(self._node._state_machine.current_state[0])
+        return self._machine.state
 
     def manage(self, hooks: LifecycleHooks) -> None:
         """Say what the node does at each transition."""
-        self._hooks = hooks
+        self._machine = LifecycleMachine(hooks, self._log, _ignore)
 
     def trigger(self, transition: str) -> bool:
         """Make a transition; see `Lifecycle.trigger`."""
-        if self.state not in _FROM.get(transition, ()):
-            possible = ", ".join(name for name, states in _FROM.items() if self.state in states)
-            raise UsageError(
-                f"no transition '{transition}' from state '{self.state.label}'; "
-                f"possible: {possible or 'nothing more'}"
-            )
+        self._machine.check(transition)
         result = self._main.call(getattr(self._node, f"trigger_{transition}"))
         return bool(result == ros.TransitionCallbackReturn.SUCCESS)
 
     def run(self, name: str) -> bool:
-        """Run a hook in the main group; report its failure, because rclpy would hide it."""
-        try:
-            self._main.call(getattr(self._hooks, f"on_{name}"))
-        except OwsegError as err:
-            self._log.error(f"{name} failed: {err}")
-        except Exception:
-            self._log.error(f"{name} failed: {traceback.format_exc().rstrip()}")
-        else:
-            return True
-        return False
+        """Run a hook in the main group."""
+        return self._main.call(lambda: self._machine.trigger(name))
 
     def finish(self) -> None:
         """Run the shutdown hook, unless the node is finalized or within a transition."""
-        if self.state in _FROM["shutdown"]:
+        if self.state in (State.UNCONFIGURED, State.INACTIVE, State.ACTIVE):
             self.trigger("shutdown")
+
+
+def _ignore(edge: Edge) -> None:
+    """Leave it to rclpy to announce a step."""

@@ -20,7 +20,9 @@ from owseg_ros.hosts.base import (
     Service,
     Subscription,
     Timer,
+    check_period,
 )
+from owseg_ros.hosts.belongings import Belongings
 from owseg_ros.hosts.groups import Group
 from owseg_ros.hosts.lifecycle import UnmanagedLifecycle
 from owseg_ros.hosts.log import Log
@@ -37,7 +39,8 @@ from owseg_ros.hosts.rclpy_host.entities import (
 from owseg_ros.hosts.rclpy_host.graph import RosGraph
 from owseg_ros.hosts.rclpy_host.lifecycle import ManagedNode, RosLifecycle
 from owseg_ros.hosts.rclpy_host.messages import RosMessages
-from owseg_ros.hosts.rclpy_host.parameters import RosParameters, plain
+from owseg_ros.hosts.rclpy_host.parameters import RosParameters
+from owseg_ros.hosts.ros_args import RosArgs
 
 
 class RosClock:
@@ -67,13 +70,22 @@ class RosTimer:
     """
 
     def __init__(
-        self, node: Any, period_s: float, handler: Callable[[], None], group: Group
+        self, node: Any, period_s: float, handler: Callable[[], None], group: Group, steady: bool
     ) -> None:
         self._node, self._handler, self._group = node, handler, group
         self._waiting = False
-        self._timer: Any = node.create_timer(
-            period_s, self._tick, callback_group=ros.MutuallyExclusiveCallbackGroup()
-        )
+        clock = ros.Clock(clock_type=ros.ClockType.STEADY_TIME) if steady else None
+        own = ros.MutuallyExclusiveCallbackGroup()
+        self._timer: Any = node.create_timer(period_s, self._tick, callback_group=own, clock=clock)
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it was cancelled."""
+        return self._timer is None
+
+    def destroy(self) -> None:
+        """Stop for good."""
+        self.cancel()
 
     def cancel(self) -> None:
         """Stop for good."""
@@ -100,6 +112,7 @@ class RclpyHost:
         executor: takes what arrives.
         context: of rclpy.
         main: group of the handlers that name no other.
+        args: what the command line says, as far as it is understood.
         name: of the node, before remapping.
         namespace: of the node, before remapping.
         managed: whether it has a lifecycle.
@@ -113,6 +126,7 @@ class RclpyHost:
         executor: Any,
         context: Any,
         main: Group,
+        args: RosArgs,
         name: str,
         *,
         namespace: str,
@@ -120,15 +134,18 @@ class RclpyHost:
         parameters: Mapping[str, Value],
     ) -> None:
         cls = ManagedNode if managed else ros.Node
-        self._node = cls(name, context=context, namespace=namespace or None)
+        try:
+            self._node = cls(name, context=context, namespace=namespace or None)
+        except ros.NameValidationException as err:
+            raise UsageError(" ".join(str(err).split())) from err
         self._executor, self._main = executor, main
         self.name: str = self._node.get_name()
         self.namespace: str = self._node.get_namespace()
         self.full_name = names.join(self.namespace, self.name)
         self.log = Log(_sink(self._node.get_logger()))
-        self._give(parameters)
         self._messages = RosMessages()
-        self._parameters = RosParameters(self._node, main)
+        given = args.parameters_of(self.full_name)
+        self._parameters = RosParameters(self._node, main, parameters, given)
         self._overrides = QosOverrides(self._parameters)
         self._clock = RosClock(self._node)
         self._graph = RosGraph(self._node)
@@ -137,8 +154,7 @@ class RclpyHost:
         )
         self._destroyed = False
         self._groups: list[Group] = []
-        self._entities: list[Publisher | Subscription | Service | Client] = []
-        self._timers: list[RosTimer] = []
+        self._belongings = Belongings()
         executor.add_node(self._node)
 
     @property
@@ -191,8 +207,7 @@ class RclpyHost:
         qos = self._overrides.apply(full, "publisher", qos)
         tell = on_mismatch or self._warn
         publisher = RosPublisher(self._node, cls, message_type, topic, full, qos, self._main, tell)
-        self._entities.append(publisher)
-        return publisher
+        return self._belongings.add(publisher)
 
     def subscription(
         self,
@@ -211,8 +226,7 @@ class RclpyHost:
         subscription = RosSubscription(
             self._node, cls, message_type, topic, full, qos, runs, handler, tell
         )
-        self._entities.append(subscription)
-        return subscription
+        return self._belongings.add(subscription)
 
     def service(
         self,
@@ -225,34 +239,32 @@ class RclpyHost:
         """Offer a service; see `Host.service`."""
         cls = self._messages.load(service_type)
         full, runs = self._resolve_service(name), group or self._main
-        service = RosService(self._node, cls, name, full, runs, handler, self.log)
-        self._entities.append(service)
-        return service
+        return self._belongings.add(
+            RosService(self._node, cls, name, full, runs, handler, self.log)
+        )
 
     def client(self, service_type: str, name: str) -> Client:
         """Prepare to call a service."""
         cls = self._messages.load(service_type)
-        client = RosClient(self._node, cls, name, self._resolve_service(name))
-        self._entities.append(client)
-        return client
+        full = self._resolve_service(name)
+        return self._belongings.add(RosClient(self._node, cls, name, full))
 
     def _resolve_service(self, name: str) -> str:
         names.expand(name, self.namespace, self.name)
         return str(self._node.resolve_service_name(name))
 
     def timer(
-        self, period_s: float, handler: Callable[[], None], *, group: Group | None = None
+        self,
+        period_s: float,
+        handler: Callable[[], None],
+        *,
+        group: Group | None = None,
+        steady: bool = False,
     ) -> Timer:
-        """Call a handler again and again.
-
-        Raises:
-            UsageError: the period is not positive.
-        """
-        if not period_s > 0:
-            raise UsageError(f"the period of a timer must be positive, got {period_s}")
-        timer = RosTimer(self._node, period_s, handler, group or self._main)
-        self._timers.append(timer)
-        return timer
+        """Call a handler again and again; see `Host.timer`."""
+        check_period(period_s)
+        runs = group or self._main
+        return self._belongings.add(RosTimer(self._node, period_s, handler, runs, steady))
 
     def destroy(self) -> None:
         """Shut the node down; see `Host.destroy`."""
@@ -261,27 +273,11 @@ class RclpyHost:
         self._destroyed = True
         if isinstance(self._lifecycle, RosLifecycle):
             self._lifecycle.finish()
-        for timer in self._timers:
-            timer.cancel()
-        for entity in reversed(self._entities):
-            entity.destroy()
+        self._belongings.destroy()
         for group in self._groups:
             group.stop()
         self._executor.remove_node(self._node)
         self._node.destroy_node()
-
-    def _give(self, parameters: Mapping[str, Value]) -> None:
-        """Set defaults of the program; files and arguments outrank them.
-
-        With rclpy's own `parameter_overrides` it would be the other way round.
-        """
-        given = self._node._parameter_overrides
-        for key, value in parameters.items():
-            if key in given:
-                continue
-            given[key] = ros.Parameter(key, value=plain(value))
-            if self._node.has_parameter(key):
-                self._node.set_parameters([given[key]])
 
     def _warn(self, mismatch: QosMismatch) -> None:
         self.log.warning(mismatch.text)

@@ -20,13 +20,25 @@ class RosParameters:
     Args:
         node: of rclpy.
         main: group in which listeners are called.
+        defaults: values of the program, instead of those that are declared.
+        given: values of files and arguments, as far as they are known; rclpy reads its own.
     """
 
-    def __init__(self, node: Any, main: Group) -> None:
+    def __init__(
+        self,
+        node: Any,
+        main: Group,
+        defaults: Mapping[str, Value],
+        given: Mapping[str, Value],
+    ) -> None:
         self._node, self._main = node, main
+        self._defaults, self._given = dict(defaults), dict(given)
         self._specs: dict[str, ParameterSpec] = {}
         self._validators: list[Validator] = []
         self._listeners: list[Listener] = []
+        for name in defaults.keys() - given.keys():
+            if node.has_parameter(name):  # rclpy's own, such as use_sim_time
+                node.set_parameters([ros.Parameter(name, value=plain(defaults[name]))])
         node.add_on_set_parameters_callback(self._check)
         if hasattr(node, "add_post_set_parameters_callback"):
             node.add_post_set_parameters_callback(self._tell)
@@ -44,18 +56,22 @@ class RosParameters:
         return self.get(spec.name)
 
     def _declare(self, spec: ParameterSpec) -> Value:
-        if self._node.has_parameter(spec.name):  # rclpy's own, such as use_sim_time
+        default = self._defaults.get(spec.name, spec.default)
+        if reason := spec.refuse(default):
+            raise UsageError(reason)
+        if self._node.has_parameter(spec.name):
             return _value(self._node.get_parameter(spec.name))
-        empty = isinstance(spec.default, tuple) and not spec.default
-        default = ros.Parameter.Type(int(spec.type)) if empty else plain(spec.default)
+        # A list without items tells no type: it is declared by its type, and then filled.
+        is_empty = isinstance(default, tuple) and not default
+        first = ros.Parameter.Type(int(spec.type)) if is_empty else plain(default)
         try:
-            made = self._node.declare_parameter(spec.name, default, _descriptor(spec))
-        except ros.InvalidParameterTypeException:
-            given = self._node._parameter_overrides.get(spec.name)
-            value = _value(given) if given is not None else None
-            raise UsageError(spec.refuse(value)) from None
-        except ros.InvalidParameterValueException as err:
-            raise UsageError(f"parameter '{spec.name}': {err}") from err
+            made = self._node.declare_parameter(spec.name, first, _descriptor(spec))
+        except (ros.InvalidParameterTypeException, ros.InvalidParameterValueException) as err:
+            given = self._given.get(spec.name)
+            text = None if given is None else spec.refuse(given)
+            raise UsageError(text or f"parameter '{spec.name}': {err}") from err
+        if made.value is None:
+            self._node.set_parameters([ros.Parameter(spec.name, self._type_of(spec), [])])
         return _value(made)
 
     def get(self, name: str) -> Value:
@@ -65,6 +81,8 @@ class RosParameters:
         except ros.ParameterNotDeclaredException:
             known = ", ".join(sorted(self._specs)) or "none"
             raise UsageError(f"there is no parameter '{name}'; there are {known}") from None
+        except ros.ParameterUninitializedException:  # an empty list that is read-only
+            return ()
 
     def set(self, changes: Mapping[str, Value]) -> None:
         """Set all of several parameters, or none of them."""
@@ -73,7 +91,8 @@ class RosParameters:
             if spec and (reason := spec.refuse(value)):
                 raise UsageError(reason)
         parameters = [
-            ros.Parameter(name, self._type(name), plain(value)) for name, value in changes.items()
+            ros.Parameter(name, self._type_of(self._specs.get(name)), plain(value))
+            for name, value in changes.items()
         ]
         try:
             result = self._node.set_parameters_atomically(parameters)
@@ -82,8 +101,8 @@ class RosParameters:
         if not result.successful:
             raise UsageError(result.reason)
 
-    def _type(self, name: str) -> Any:
-        spec = self._specs.get(name)
+    @staticmethod
+    def _type_of(spec: ParameterSpec | None) -> Any:
         return ros.Parameter.Type(int(spec.type)) if spec else None
 
     def validate_with(self, validator: Validator) -> None:
@@ -96,8 +115,8 @@ class RosParameters:
 
     def unused(self) -> list[str]:
         """Return names that were given a value and never declared."""
-        given = self._node._parameter_overrides
-        return sorted(name for name in given if not self._node.has_parameter(name))
+        names = self._given.keys() | self._defaults.keys()
+        return sorted(name for name in names if not self._node.has_parameter(name))
 
     def _check(self, parameters: list[Any]) -> Any:
         """Refuse what rclpy does not: values that are no choice, and what validators refuse."""

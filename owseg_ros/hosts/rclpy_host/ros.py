@@ -13,11 +13,14 @@ try:
         SetParametersResult,
     )
     from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+    from rclpy.clock import Clock, ClockType
     from rclpy.context import Context
     from rclpy.exceptions import (
         InvalidParameterTypeException,
         InvalidParameterValueException,
+        NameValidationException,
         ParameterNotDeclaredException,
+        ParameterUninitializedException,
     )
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
     from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
@@ -25,7 +28,6 @@ try:
     from rclpy.parameter import Parameter
     from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
     from rclpy.signals import SignalHandlerOptions
-    from rclpy.utilities import remove_ros_args
 
     try:
         from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -38,6 +40,8 @@ except ImportError as err:
     ) from err
 
 __all__ = [
+    "Clock",
+    "ClockType",
     "Context",
     "DurabilityPolicy",
     "ExternalShutdownException",
@@ -49,10 +53,12 @@ __all__ = [
     "LifecycleNodeMixin",
     "MultiThreadedExecutor",
     "MutuallyExclusiveCallbackGroup",
+    "NameValidationException",
     "Node",
     "Parameter",
     "ParameterDescriptor",
     "ParameterNotDeclaredException",
+    "ParameterUninitializedException",
     "PublisherEventCallbacks",
     "QoSProfile",
     "ReentrantCallbackGroup",
@@ -62,5 +68,4 @@ __all__ = [
     "SubscriptionEventCallbacks",
     "TransitionCallbackReturn",
     "rclpy",
-    "remove_ros_args",
 ]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
 
-from owseg.errors import HostError
-from owseg_ros.hosts.log import Log
+from owseg.errors import HostError, UsageError
+from owseg_ros.hosts.log import Log, to_console
 from owseg_ros.hosts.parameters import Value
 from owseg_ros.hosts.process import Process
 from owseg_ros.hosts.rclpy_host import ros
 from owseg_ros.hosts.rclpy_host.node import RclpyHost
+from owseg_ros.hosts.ros_args import RosArgs, parse_ros_args, split
 
 _THREADS = 16
 """How many callbacks may wait for their group at once; an idle thread costs nothing."""
@@ -45,7 +45,8 @@ class RclpyRuntime(Process):
             )
         except Exception as err:
             raise HostError(f"rclpy does not start: {err}") from err
-        self.rest = tuple(ros.remove_ros_args(arguments))
+        self.rest = split(arguments)[0]
+        self._args = _understood(arguments)
         self._executor = ros.MultiThreadedExecutor(_THREADS, context=self._context)
         self._nodes: list[RclpyHost] = []
         self._taken_down = False
@@ -65,6 +66,7 @@ class RclpyRuntime(Process):
             self._executor,
             self._context,
             self._main,
+            self._args,
             name,
             namespace=namespace,
             managed=managed,
@@ -93,4 +95,12 @@ class RclpyRuntime(Process):
 
     @staticmethod
     def _write(level: str, text: str) -> None:
-        sys.stderr.write(f"[{level}] [owseg_ros]: {text}\n")
+        to_console(f"[{level}] [owseg_ros]: {text}")
+
+
+def _understood(argv: Sequence[str]) -> RosArgs:
+    """Read the arguments beside rclpy, which does not tell what they say of parameters."""
+    try:
+        return parse_ros_args(argv)
+    except UsageError:  # rclpy has accepted them: a newer ROS 2 knows more than we do
+        return RosArgs()

@@ -74,6 +74,15 @@ class ClockTimer:
         """Stop for good."""
         self.cancelled = True
 
+    @property
+    def destroyed(self) -> bool:
+        """Whether it was cancelled."""
+        return self.cancelled
+
+    def destroy(self) -> None:
+        """Stop for good."""
+        self.cancel()
+
     def due_in_s(self) -> float | None:
         """Return the time left by the clock of the machine; None = only a tick can tell."""
         if self._clock.simulated or self.cancelled:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 from xml.sax.saxutils import quoteattr
 
 from owseg.errors import UsageError
@@ -15,6 +18,13 @@ RANGES: tuple[Range, ...] = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 MAX_DOMAIN = 232
 MAX_PARTICIPANT_INDEX = 32
 """As `rmw_cyclonedds_cpp`: how many processes of one machine find each other."""
+
+_LOOPBACK = (
+    '<Interfaces><NetworkInterface autodetermine="true"/>'
+    '<NetworkInterface address="127.0.0.1" presence_required="false"/></Interfaces>'
+)
+"""Current versions of Cyclone DDS ignore who calls over an interface that they do not use.
+Nodes of `rmw_cyclonedds_cpp` call over this one, where they keep to the machine."""
 
 RECEIVE_BUFFER = "8MB"
 """Largest socket buffer to ask for: an image of 1920x1080 arrives in thousands of datagrams.
@@ -72,18 +82,28 @@ def configuration(environment: Mapping[str, str] = os.environ) -> str:
         UsageError: a variable has a value that makes no sense.
     """
     reach = discovery_range(environment)
-    multicast = (
-        "<General><AllowMulticast>false</AllowMulticast></General>"
-        if reach in ("LOCALHOST", "OFF")
-        else ""
-    )
+    multicast = "<AllowMulticast>false</AllowMulticast>" if reach in ("LOCALHOST", "OFF") else ""
+    loopback = _LOOPBACK if reach == "LOCALHOST" and not _names_interfaces(environment) else ""
     ours = (
-        f"<CycloneDDS><Domain>{multicast}{_discovery(reach, environment)}"
+        f"<CycloneDDS><Domain><General>{multicast}{loopback}</General>"
+        f"{_discovery(reach, environment)}"
         f'<Internal><SocketReceiveBufferSize max="{RECEIVE_BUFFER}"/>'
         f"<WriterLingerDuration>{LINGER}</WriterLingerDuration></Internal>"
         "</Domain></CycloneDDS>"
     )
     return f"{ours},{environment.get('CYCLONEDDS_URI', '')}"
+
+
+def _names_interfaces(environment: Mapping[str, str]) -> bool:
+    """Whether CYCLONEDDS_URI chooses network interfaces; it accepts no second choice."""
+    for part in environment.get("CYCLONEDDS_URI", "").split(","):
+        text, path = part.strip(), Path(unquote(part.strip().removeprefix("file://")))
+        if not text.startswith("<"):
+            with contextlib.suppress(OSError, ValueError):
+                text = path.read_text(encoding="utf-8")
+        if "Interface" in text:
+            return True
+    return False
 
 
 def _discovery(reach: Range, environment: Mapping[str, str]) -> str:

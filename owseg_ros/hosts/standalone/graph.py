@@ -99,10 +99,11 @@ class GraphMonitor:
         self._local: list[LocalNode] = []
         self._batches = 0
         self._changed = threading.Condition()
-        self._writer = topics.writer(_INFO_TOPIC, _INFO_TYPE, policies.to_dds(LATCHED))
+        data = f"typehash={interfaces.type_hash(_INFO_TYPE)};"  # or ROS 2 warns without end
+        self._writer = topics.writer(_INFO_TOPIC, _INFO_TYPE, policies.to_dds(LATCHED, data))
         keep_all = QosProfile(durability="transient_local", history="keep_all")
         self._reader = topics.reader(
-            _INFO_TOPIC, _INFO_TYPE, policies.to_dds(keep_all, ignore_own=True)
+            _INFO_TOPIC, _INFO_TYPE, policies.to_dds(keep_all, data, ignore_own=True)
         )
         self._watch(intake, self._reader.entity, self._take_info)
         for builtin, take in (

@@ -146,7 +146,7 @@ class Interfaces:
             )
         try:
             values = {name: fill(fields.get(name)) for name, fill in layout.fields.items()}
-        except (TypeError, ValueError) as err:
+        except (TypeError, ValueError, OverflowError) as err:
             raise UsageError(f"cannot make a {message_type}: {err}") from err
         return layout.cls(**values)
 
@@ -266,4 +266,14 @@ def _numbers(name: str, dtype: np.dtype[Any], fixed: int) -> Default:
 
 
 def _as_bytes(data: Any) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+    """See the content of a byte array, which its message may have got after it was made.
+
+    Raises:
+        TypeError: other numbers than bytes.
+    """
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return np.frombuffer(data, np.uint8)
+    array = np.ascontiguousarray(data)
+    if array.size and (array.dtype.itemsize != 1 or array.dtype.kind not in "biu"):
+        raise TypeError(f"an array of bytes is needed, got {array.dtype}")
+    return array.reshape(-1).view(np.uint8)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from owseg.errors import UsageError
 from owseg_ros.hosts import names
 from owseg_ros.hosts.base import (
-    NS_PER_S,
     Client,
     Graph,
     Lifecycle,
@@ -21,7 +19,9 @@ from owseg_ros.hosts.base import (
     Service,
     Subscription,
     Timer,
+    check_period,
 )
+from owseg_ros.hosts.belongings import Belongings
 from owseg_ros.hosts.groups import Group
 from owseg_ros.hosts.lifecycle import UnmanagedLifecycle
 from owseg_ros.hosts.log import Log
@@ -47,7 +47,6 @@ SIM_TIME = ParameterSpec(
     name="use_sim_time", default=False, description="follow /clock instead of the machine's clock"
 )
 
-Entity = Publisher | Subscription | Service | Client
 Handler = Callable[[Message], Message]
 
 
@@ -85,9 +84,8 @@ class StandaloneHost:
         self.full_name = names.join(self.namespace, self.name)
         self._network, self._timers, self._main, self._quick = network, timers, main, quick
         self._args = args
-        self._entities: list[Entity] = []
+        self._belongings = Belongings()
         self._groups: list[Group] = []
-        self._own_timers: list[ClockTimer] = []
         self._destroyed = False
         self._clock = NodeClock()
         self._clock.on_tick = timers.wake
@@ -188,25 +186,21 @@ class StandaloneHost:
     def client(self, service_type: str, name: str) -> Client:
         """Prepare to call a service."""
         full = self._resolve(name, "service")
-        client = DdsClient(self._network, self._node, service_type, full)
-        self._entities.append(client)
-        return client
+        return self._belongings.add(DdsClient(self._network, self._node, service_type, full))
 
     def timer(
-        self, period_s: float, handler: Callable[[], None], *, group: Group | None = None
+        self,
+        period_s: float,
+        handler: Callable[[], None],
+        *,
+        group: Group | None = None,
+        steady: bool = False,
     ) -> Timer:
-        """Call a handler again and again.
-
-        Raises:
-            UsageError: the period is not positive.
-        """
-        if not period_s > 0:
-            raise UsageError(f"the period of a timer must be positive, got {period_s}")
-        period_ns = max(1, round(period_s * NS_PER_S))
-        timer = ClockTimer(period_ns, self._clock, group or self._main, handler)
-        self._own_timers.append(timer)
+        """Call a handler again and again; see `Host.timer`."""
+        clock = NodeClock() if steady else self._clock
+        timer = ClockTimer(check_period(period_s), clock, group or self._main, handler)
         self._timers.add(timer)
-        return timer
+        return self._belongings.add(timer)
 
     def destroy(self) -> None:
         """Shut the node down; see `Host.destroy`."""
@@ -215,11 +209,8 @@ class StandaloneHost:
         self._destroyed = True
         if isinstance(self._lifecycle, ServedLifecycle):
             self._lifecycle.finish()
-        for timer in self._own_timers:
-            timer.cancel()
         with self._network.graph.batch():
-            for entity in reversed(self._entities):
-                entity.destroy()
+            self._belongings.destroy()
             self._network.graph.remove_node(self._node)
         for group in self._groups:
             group.stop()
@@ -241,8 +232,7 @@ class StandaloneHost:
         publisher = DdsPublisher(
             self._network, self._node, message_type, full, qos, self._main, tell
         )
-        self._entities.append(publisher)
-        return publisher
+        return self._belongings.add(publisher)
 
     def _subscribe(
         self,
@@ -264,8 +254,7 @@ class StandaloneHost:
             on_mismatch or self._warn,
             self.log,
         )
-        self._entities.append(subscription)
-        return subscription
+        return self._belongings.add(subscription)
 
     def _serve(
         self,
@@ -277,9 +266,7 @@ class StandaloneHost:
     ) -> Service:
         full = self._resolve(name, "service")
         make = partial(DdsService, self._network, self._node, service_type, full, group, handler)
-        service = make(self.log) if qos is None else make(self.log, qos)
-        self._entities.append(service)
-        return service
+        return self._belongings.add(make(self.log) if qos is None else make(self.log, qos))
 
     def _warn(self, mismatch: QosMismatch) -> None:
         self.log.warning(mismatch.text)

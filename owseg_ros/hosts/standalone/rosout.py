@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from owseg_ros.hosts.base import NS_PER_S, Publisher
-from owseg_ros.hosts.log import DEFAULT_LEVEL, LEVELS
+from owseg_ros.hosts.log import DEFAULT_LEVEL, LEVELS, to_console
 from owseg_ros.hosts.standalone.interfaces import Interfaces
 
 LOG_TYPE = "rcl_interfaces/msg/Log"
@@ -43,9 +42,7 @@ class LogSink:
             return
         sec, nanosec = divmod(self._now_ns(), NS_PER_S)
         if self._console:
-            line = f"[{level}] [{sec}.{nanosec:09d}] [{self._name}]: {text}\n"
-            sys.stderr.write(line)
-            sys.stderr.flush()
+            to_console(f"[{level}] [{sec}.{nanosec:09d}] [{self._name}]: {text}")
         if self.publisher is not None:
             self._publish(self.publisher, level, text, (sec, nanosec))
 

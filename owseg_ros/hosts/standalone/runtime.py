@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
 from owseg_ros.hosts.groups import Group
-from owseg_ros.hosts.log import DEFAULT_LEVEL, LEVELS, Log
+from owseg_ros.hosts.log import DEFAULT_LEVEL, LEVELS, Log, to_console
 from owseg_ros.hosts.parameters import Value
 from owseg_ros.hosts.process import Process
 from owseg_ros.hosts.ros_args import parse_ros_args
@@ -38,6 +37,11 @@ class StandaloneRuntime(Process):
         self._quick.start()
         self._timers = TimerThread()
         self._nodes: list[StandaloneHost] = []
+
+    @property
+    def wire(self) -> str:
+        """How samples get in and out of DDS: "raw" or "typed"."""
+        return self._network.topics.name
 
     def node(
         self,
@@ -72,4 +76,4 @@ class StandaloneRuntime(Process):
     def _write(self, level: str, text: str) -> None:
         least = LEVELS[self._args.log_level or DEFAULT_LEVEL]
         if LEVELS[level] >= least and self._args.console:
-            sys.stderr.write(f"[{level}] [owseg_ros]: {text}\n")
+            to_console(f"[{level}] [owseg_ros]: {text}")

@@ -10,15 +10,16 @@ from __future__ import annotations
 import itertools
 import struct
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 
 from owseg.errors import HostError, ImageError
 from owseg_ros.hosts.answers import answer
 from owseg_ros.hosts.base import Message
+from owseg_ros.hosts.calls import BlockingCalls
 from owseg_ros.hosts.groups import Group, Mailbox
 from owseg_ros.hosts.log import Log
 from owseg_ros.hosts.qos import SERVICES, QosProfile
@@ -34,6 +35,12 @@ _ENCAPSULATION = 4
 _BODY = _ENCAPSULATION + _HEADER.size
 _HANDLE_MASK = 2**64 - 1
 _BLOCK_NS = 1_000_000_000
+"""How long a response may wait for a client that is slow to take it."""
+
+_TRY_NS = 100_000_000
+_BUSY_S = 1.0
+"""How long one try to send a request takes, and how long it is tried where nobody waits."""
+
 _REPLY_READER_S = 0.1
 """How long a server waits until it has discovered where a client listens."""
 
@@ -78,9 +85,11 @@ class _Pair:
         writes: tuple[str, str],
         id_key: str,
         qos: QosProfile,
+        block_ns: int,
     ) -> None:
         self.network, self.node = network, node
         self.id = uuid.uuid4().hex
+        self._block_ns = block_ns
         self.writer: Writer = network.topics.writer(*writes, self._qos(writes[1], id_key, qos))
         self.reader: Reader = network.topics.reader(*reads, self._qos(reads[1], id_key, qos))
         self._source: Watched | None = None
@@ -93,7 +102,7 @@ class _Pair:
         qos = replace(qos, history="keep_all")
         type_hash = self.network.interfaces.type_hash(message_type)
         data = f"{id_key}={self.id};typehash={type_hash};"
-        return policies.to_dds(qos, data, block_ns=_BLOCK_NS)
+        return policies.to_dds(qos, data, block_ns=self._block_ns)
 
     def listen(self, take: Callable[[Sample], None]) -> None:
         """Pass on what arrives."""
@@ -116,6 +125,11 @@ class _Pair:
             self.network.graph.remove(self.node, self.writer.entity)
         cyclone.delete(self.reader.entity)
         cyclone.delete(self.writer.entity)
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it has left."""
+        return self._source is None
 
     def heard_by(self) -> list[int]:
         """Return the handles of the readers that our writer reaches."""
@@ -166,9 +180,15 @@ class DdsService:
             (reply_topic(name), f"{service_type}_Response"),
             "serviceid",
             qos,
+            _BLOCK_NS,
         )
         self._mailbox: Mailbox[Sample] = Mailbox(0, group, self._handle)
         self._pair.listen(self._mailbox.put)
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it answers no more."""
+        return self._pair.destroyed
 
     def destroy(self) -> None:
         """Stop to answer."""
@@ -198,7 +218,7 @@ class DdsService:
         return ids[0] in self._pair.ids(self._pair.heard_by(), "clientid")
 
 
-class DdsClient:
+class DdsClient(BlockingCalls):
     """Calls one service.
 
     Args:
@@ -227,12 +247,18 @@ class DdsClient:
             (request_topic(name), f"{service_type}_Request"),
             "clientid",
             qos,
+            _TRY_NS,
         )
         self._handle = self._pair.writer.entity.instance_handle & _HANDLE_MASK
         self._numbers = itertools.count(1)
         self._open: dict[int, Future[Message]] = {}
         self._lock = threading.Lock()
         self._pair.listen(self._take)
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it was forgotten."""
+        return self._pair.destroyed
 
     @property
     def ready(self) -> bool:
@@ -245,29 +271,24 @@ class DdsClient:
         """Wait until a server is there."""
         return self._pair.network.graph.wait_for(lambda: self.ready, timeout_s)
 
-    def call(self, request: Message, timeout_s: float = 5.0) -> Message:
-        """Call and wait; see `Client.call`."""
-        if not self.wait(timeout_s):
-            raise HostError(f"nobody offers service {self.name}; {self._hint()}")
-        future = self.call_async(request)
-        try:
-            return future.result(timeout_s)
-        except FutureTimeoutError:
-            future.cancel()
-            raise HostError(
-                f"service {self.name} did not answer within {timeout_s:g} s; {self._hint()}"
-            ) from None
-
     def call_async(self, request: Message) -> Future[Message]:
         """Call; see `Client.call_async`."""
+        return self.send(request, time.monotonic() + _BUSY_S)
+
+    def send(self, request: Message, deadline_s: float) -> Future[Message]:
+        """Send a request; servers that are slow or dead may hold it up until a deadline."""
         future: Future[Message] = Future()
         number = next(self._numbers)
         with self._lock:
             self._open = {key: item for key, item in self._open.items() if not item.done()}
             self._open[number] = future
         parts = self._interfaces.encode(request, f"{self._type}_Request")
-        if not self._pair.writer.write(_frame(_HEADER.pack(self._handle, number), parts)):
-            future.set_exception(HostError(f"service {self.name} is too busy to take a request"))
+        framed = _frame(_HEADER.pack(self._handle, number), parts)
+        while not self._pair.writer.write(framed):
+            if time.monotonic() >= deadline_s:
+                busy = f"service {self.name} is too busy to take a request; {self.hint()}"
+                future.set_exception(HostError(busy))
+                break
         return future
 
     def destroy(self) -> None:
@@ -294,7 +315,8 @@ class DdsClient:
         except ImageError as err:
             future.set_exception(HostError(f"service {self.name}: {err}"))
 
-    def _hint(self) -> str:
+    def hint(self) -> str:
+        """Say what to do where no server answers."""
         servers = self._pair.network.graph.endpoints(request_topic(self.name), writes=False)
         if any(server.guid.startswith(FAST_DDS) for server in servers):
             return (

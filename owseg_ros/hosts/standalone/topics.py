@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from owseg.errors import ImageError
-from owseg_ros.hosts.base import Endpoint, Message, MismatchHandler, QosMismatch
-from owseg_ros.hosts.diagnosis import mismatch_text
+from owseg_ros.hosts.base import Message, MismatchHandler
 from owseg_ros.hosts.groups import Group, Mailbox
 from owseg_ros.hosts.log import Log
-from owseg_ros.hosts.qos import QosProfile, Side, incompatible
+from owseg_ros.hosts.mismatches import MismatchReporter
+from owseg_ros.hosts.qos import QosProfile
 from owseg_ros.hosts.standalone import cyclone, policies
 from owseg_ros.hosts.standalone.graph import TOPIC_PREFIX, LocalNode
 from owseg_ros.hosts.standalone.intake import Watched
@@ -21,46 +21,6 @@ MALFORMED_EVERY_S = 5.0
 
 READ_AHEAD = 8
 """Least depth of a reader: what it drops by itself, nobody could count."""
-
-_DISCOVERY_S = 0.2
-
-
-class _MismatchReporter:
-    """Tells once of each peer whose QoS does not fit."""
-
-    def __init__(
-        self, network: Network, topic: str, side: Side, qos: QosProfile, tell: MismatchHandler
-    ) -> None:
-        self._network = network
-        self._topic = topic
-        self._side: Side = side
-        self._qos = qos
-        self._tell = tell
-        self._told: set[Endpoint] = set()
-
-    def report(self, policy_id: int) -> None:
-        """Find the peers that do not fit, and tell of those that are new."""
-        self._network.graph.wait_for(self._know_names, _DISCOVERY_S)
-        found = self._misfits()
-        for peer, names in found.items():
-            text = mismatch_text(self._topic, self._side, self._qos, peer)
-            self._tell(QosMismatch(self._topic, self._side, names, peer, text))
-        self._told.update(found)
-        if not found and not self._told:
-            name = policies.POLICY_NAMES.get(policy_id, f"number {policy_id}")
-            text = f"a peer on {self._topic} does not fit: QoS policy {name}"
-            self._tell(QosMismatch(self._topic, self._side, (name,), None, text))
-
-    def _know_names(self) -> bool:
-        found = self._misfits()
-        return bool(found) and all(peer.node for peer in found)
-
-    def _misfits(self) -> dict[Endpoint, tuple[str, ...]]:
-        graph, offers = self._network.graph, self._side == "publisher"
-        peers = graph.subscriptions(self._topic) if offers else graph.publishers(self._topic)
-        pairs = {peer: (self._qos, peer.qos) if offers else (peer.qos, self._qos) for peer in peers}
-        names = {peer: incompatible(*pair) for peer, pair in pairs.items()}
-        return {peer: found for peer, found in names.items() if found and peer not in self._told}
 
 
 class DdsPublisher:
@@ -91,31 +51,33 @@ class DdsPublisher:
         data = f"typehash={network.interfaces.type_hash(message_type)};"
         dds_qos = policies.to_dds(qos, data)
         self._writer = network.topics.writer(TOPIC_PREFIX + topic, message_type, dds_qos)
-        self._reporter = _MismatchReporter(network, topic, "publisher", qos, on_mismatch)
+        self._reporter = MismatchReporter(
+            network.graph, topic, "publisher", qos, on_mismatch, policies.POLICY_NAMES
+        )
         statuses = cyclone.STATUS_OFFERED_INCOMPATIBLE_QOS
         self._source = Watched(self._writer.entity, statuses, self._ready)
         network.intake.add(self._source, self._writer.entity)
         network.graph.add(node, self._writer.entity, writes=True)
-        self._destroyed = False
+        self.destroyed = False
 
     @property
     def subscribers(self) -> int:
         """Number of subscriptions that match."""
-        if self._destroyed:
+        if self.destroyed:
             return 0
         return int(self._writer.entity.get_publication_matched_status().current_count)
 
     def publish(self, message: Message) -> bool:
         """Send a message; see `Publisher.publish`."""
-        if self._destroyed:
+        if self.destroyed:
             return False
         return self._writer.write(self._network.interfaces.encode(message, self.message_type))
 
     def destroy(self) -> None:
         """Leave the topic."""
-        if self._destroyed:
+        if self.destroyed:
             return
-        self._destroyed = True
+        self.destroyed = True
         self._network.intake.remove(self._source)
         self._network.graph.remove(self._node, self._writer.entity)
         cyclone.delete(self._writer.entity)
@@ -163,17 +125,19 @@ class DdsSubscription:
         read_ahead = replace(qos, depth=max(qos.depth, READ_AHEAD))
         dds_qos = policies.to_dds(read_ahead, data)
         self._reader = network.topics.reader(TOPIC_PREFIX + topic, message_type, dds_qos)
-        self._reporter = _MismatchReporter(network, topic, "subscription", qos, on_mismatch)
+        self._reporter = MismatchReporter(
+            network.graph, topic, "subscription", qos, on_mismatch, policies.POLICY_NAMES
+        )
         statuses = cyclone.STATUS_DATA_AVAILABLE | cyclone.STATUS_REQUESTED_INCOMPATIBLE_QOS
         self._source = Watched(self._reader.entity, statuses, self._ready)
         network.graph.add(node, self._reader.entity, writes=False)
         network.intake.add(self._source, self._reader.entity)
-        self._destroyed = False
+        self.destroyed = False
 
     @property
     def publishers(self) -> int:
         """Number of publishers that match."""
-        if self._destroyed:
+        if self.destroyed:
             return 0
         return int(self._reader.entity.get_subscription_matched_status().current_count)
 
@@ -189,9 +153,9 @@ class DdsSubscription:
 
     def destroy(self) -> None:
         """Leave the topic."""
-        if self._destroyed:
+        if self.destroyed:
             return
-        self._destroyed = True
+        self.destroyed = True
         self._mailbox.close()
         self._network.intake.remove(self._source)
         self._network.graph.remove(self._node, self._reader.entity)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import pkgutil
 import re
 import subprocess
 import sys
 import types
-from importlib.metadata import distribution
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -182,15 +182,12 @@ def test_perception_has_the_arguments_that_are_promised(load):
 
 
 def test_server_and_perception_are_started_from_executables_that_exist(load):
-    scripts = {
-        entry.name: entry
-        for entry in distribution("owseg_ros").entry_points
-        if entry.group == "console_scripts"
-    }
+    lines = setup_says("entry_points", "install")["console_scripts"]
+    scripts = {line.partition(" = ")[0]: line.partition(" = ")[2] for line in lines}
     nodes = run(load("perception"))
     assert [node.executable for node in nodes] == ["prototype_server", "perception"]
     for node in nodes:
-        assert callable(scripts[node.executable].load())
+        assert callable(pkgutil.resolve_name(scripts[node.executable]))
         assert (node.package, node.name, node.namespace) == ("owseg_ros", node.executable, "")
         assert all(Path(file).is_file() for file in node.files)
         assert Path(node.files[0]).stem == node.executable
@@ -354,24 +351,49 @@ def test_the_foxglove_layout_shows_topics_that_exist():
     assert {"/overlay", "/image"} < images <= SHOWN
 
 
+@pytest.mark.parametrize(("given", "wanted"), [("/r1/", "/r1"), ("r1/", "r1"), ("/", ""), ("", "")])
+def test_a_namespace_may_end_in_a_slash(load, given, wanted):
+    """ROS 2 itself refuses such a name, and the node would die at its start."""
+    nodes = run(load("perception"), namespace=given, rviz="true")
+    assert [node.namespace for node in nodes] == [wanted] * 3
+
+
 # The package -------------------------------------------------------------------------------------
 
 
-def test_everything_is_installed_into_the_share_folder():
+def setup_says(what, *commands):
+    """Return a keyword of setup(), as setup.py sets it for some commands."""
     code = (
-        "import sys; from distutils.core import run_setup; import json; sys.argv = ['setup.py']; "
-        "d = run_setup('setup.py', stop_after='init'); print(json.dumps(d.data_files))"
+        "import setuptools, json, sys; from distutils.core import run_setup; "
+        f"d = run_setup('setup.py', {[*commands]}, stop_after='init'); print(json.dumps(d.{what}))"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"import setuptools; {code}"],
+        [sys.executable, "-W", "ignore", "-c", code],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_only_colcon_installs_an_executable_for_each_node():
+    """In the bin of a virtual environment a name like "camera" would be in the way."""
+
+    def names(*commands):
+        return [s.split()[0] for s in setup_says("entry_points", *commands)["console_scripts"]]
+
+    nodes = {"owseg", "perception", "prototype_server", "camera"}
+    assert {*names("egg_info", "build", "install")} == {*names("develop", "--editable")} == nodes
+    assert names("bdist_wheel") == names("editable_wheel") == names("dist_info") == ["owseg"]
+
+
+def test_everything_is_installed_into_the_share_folder():
     installed = {
-        f"{folder}/{Path(file).name}" for folder, files in json.loads(done.stdout) for file in files
+        f"{folder}/{Path(file).name}"
+        for folder, files in setup_says("data_files")
+        for file in files
     }
     for folder in ("launch", "config", "rviz"):
         files = [path.name for path in (ROOT / folder).iterdir() if path.is_file()]

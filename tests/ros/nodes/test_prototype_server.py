@@ -260,7 +260,7 @@ def refusals(make):
         "NaN": ({**vectors, "vectors": np.full(SIZE, np.nan, np.float32)}, "NaN"),
         "other space": ({**vectors, "space": "ab" * 32}, "belong to model abab"),
         "two colours": ({**good, "color": np.array([1, 2], np.uint8)}, "a colour is three"),
-        "negative radius": ({**good, "radius": -1.0}, "radius must be a number above 0"),
+        "negative radius": ({**good, "radius": -1.0}, "above 0, got -1"),
         "known class": ({"name": "Sky", **good}, "one of the model's own classes"),
         "double name": ({"name": "TAKEN", **good}, "there is a class 'taken' already"),
         "no slot": ({**good, "prototypes": 8}, "slots of model 'fake' are in use"),

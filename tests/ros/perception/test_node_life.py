@@ -96,12 +96,21 @@ def test_a_frame_that_never_ends_does_not_hold_up_the_node(
     friend.send(noise())
     assert tricks.running.wait(5)
     assert not node.host.lifecycle.trigger("deactivate")
+    assert node.host.lifecycle.state is State.ACTIVE
+    assert node._cameras[0]._subscription is not None, "an active node hears images"
     assert node.host.lifecycle.trigger("shutdown")
     assert tricks.closed == 0
     text = capfd.readouterr().err
     assert "deactivate failed: the frame under way does not come to its end" in text
     assert "its engine is not freed" in text
     tricks.go.set()
+
+
+def test_two_cameras_on_one_topic_are_refused(perception, tricks, capfd):
+    node = perception("-p", "cameras:=[front, /front]", begin=False)
+    assert not node.start()
+    assert "two cameras read the same topic (/front/image, /front/image)" in capfd.readouterr().err
+    assert tricks.closed == tricks.opened == 1
 
 
 def test_the_end_of_the_process_frees_the_engine(start, tricks):

@@ -206,6 +206,13 @@ def test_bad_sets(friend, changes, reason):
         prototype_set_of(set_message(friend, **changes))
 
 
+def test_two_classes_with_one_name_are_refused(friend):
+    message, other = set_message(friend), set_message(friend, id=13)
+    message.classes = [*message.classes, *other.classes]
+    with pytest.raises(PrototypeError, match="the same name: "):
+        prototype_set_of(message)
+
+
 def test_a_bad_set_leaves_the_node_as_it_was(node, friend, mask_of, gray, eventually):
     teach(friend, node, eventually, (12, "kangaroo", [vector(10, 10)], 0.01))
     friend.teach([(3, "road", [vector(10, 10)], 0.01)], FAKE_SPACE, version=2)

@@ -33,7 +33,7 @@ def test_every_parameter_is_described_and_says_when_it_takes_effect():
     specs = parameters.table()
     names = {spec.name for spec in specs}
     assert all(spec.description for spec in specs)
-    assert names == LIVE | FIXED | {"autostart"}
+    assert names == LIVE | FIXED | {"autostart", "build_only"}
     assert not LIVE & FIXED
     for name in names:
         assert name in parameters.__doc__
@@ -43,6 +43,7 @@ def test_defaults(store):
     load = parameters.load_of(store.get)
     assert load.model == shipped_model()
     assert (load.engine, load.device, load.grouping) == ("onnxruntime", "auto", "components")
+    assert load.fallback is True
     assert (load.cameras, load.transport) == (("",), "raw")
     settings = parameters.settings_of(store.get, MANIFEST)
     assert settings.threshold == 0.5

