@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import shutil
+import sys
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
@@ -13,6 +14,8 @@ with open(os.path.join("owseg", "__init__.py"), encoding="utf-8") as _file:
     VERSION = re.search(r'__version__ = "(.+)"', _file.read()).group(1)
 
 DDS = ['cyclonedds==11.0.1; python_version < "3.14"']
+LINUX_PC = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+RTX = [f"tensorrt-rtx-cu13-{part}>=1.7; {LINUX_PC}" for part in ("bindings", "libs")]
 TRAIN = [
     "torch>=2.6",
     "onnx>=1.17",
@@ -27,9 +30,20 @@ TEST = [
     "scipy>=1.11",
     "onnx>=1.17",
     *DDS,
+    *RTX,
     "ruff>=0.6",
     "mypy>=1.11",
 ]
+
+# colcon runs `setup.py install` or `develop`, and setup.cfg puts the scripts into lib/owseg_ros,
+# where `ros2 run` looks for them. pip runs neither: in the bin of an environment names like
+# "camera" would be in the way, and `owseg node camera` does the same.
+NODES = [
+    "perception = owseg_ros.commands.perception:main",
+    "prototype_server = owseg_ros.prototype_server.command:main",
+    "camera = owseg_ros.camera.command:main",
+]
+IS_COLCON = not {"install", "develop"}.isdisjoint(sys.argv[1:])
 
 
 class BuildPy(build_py):
@@ -81,6 +95,7 @@ setup(
     install_requires=[
         "setuptools",
         "numpy>=1.24",
+        "numba>=0.60",
         "opencv-python-headless>=4.8",
         "onnxruntime>=1.17",
         "rosbags>=0.11",
@@ -94,15 +109,13 @@ setup(
         "train": TRAIN,
         "dds": DDS,
         "gpu": ["onnxruntime-gpu>=1.17"],
+        "tensorrt": ["tensorrt>=8.5", "cuda-python>=12"],
+        "rtx": [*RTX, "cuda-python>=12"],
+        "viz": ["matplotlib>=3.8"],
         "test": TEST,
     },
     entry_points={
-        "console_scripts": [
-            "owseg = owseg.cli:main",
-            "perception = owseg_ros.commands.perception:main",
-            "prototype_server = owseg_ros.prototype_server.command:main",
-            "camera = owseg_ros.camera.command:main",
-        ],
+        "console_scripts": ["owseg = owseg.cli:main", *(NODES if IS_COLCON else [])],
         "owseg.commands": [
             "train = owseg_training.command",
             "export = owseg_export.command",
@@ -110,6 +123,8 @@ setup(
             "node = owseg_ros.commands.node",
             "up = owseg_ros.commands.up",
         ],
+        "owseg.checks": ["nodes = owseg_ros.checks:checks"],
+        "owseg.bench_peers": ["torch = owseg_export.bench_peers:PEERS"],
     },
     zip_safe=False,
 )

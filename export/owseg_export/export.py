@@ -33,7 +33,7 @@ from owseg_export.calibrate import (
 )
 from owseg_export.graph import OpenWorldGraph
 from owseg_export.parity import ParityLimits, check_parity
-from owseg_export.to_onnx import export_onnx
+from owseg_export.to_onnx import export_onnx, save_onnx
 from owseg_export.trained import TrainedNetwork, load_trained
 from owseg_training.config import Recipe, ScoreConfig
 from owseg_training.incremental.checkpoint import PLMCheckpoint
@@ -135,8 +135,8 @@ def _write_checked(
     graph = OpenWorldGraph(trained.network, score, metric=trained.metric).eval()
     candidate = options.out.with_name(options.out.name + ".part")
     try:
-        _save(export_onnx(graph, manifest), candidate)
-        with OnnxRuntimeEngine(load_bundle(candidate), "cpu") as engine:
+        save_onnx(export_onnx(graph, manifest), candidate)
+        with OnnxRuntimeEngine(load_bundle(candidate), "cpu", heads="graph") as engine:
             figures = check_parity(trained, score, engine, data, options.limits)
         manifest = replace(
             manifest, provenance={**manifest.provenance, "parity": figures.as_dict()}
@@ -144,7 +144,7 @@ def _write_checked(
         model = onnx.load(str(candidate))
         for entry in model.metadata_props:
             entry.value = manifest.to_json()
-        _save(model, candidate)
+        save_onnx(model, candidate)
         load_bundle(candidate)
         os.replace(candidate, options.out)
     finally:
@@ -168,13 +168,6 @@ def _check_choices(trained: TrainedNetwork, config: ScoreConfig, point: str) -> 
         raise UsageError(f"the score '{config.method}' needs a metric head; this one is softmax")
     if point not in OPERATING_POINTS:
         raise UsageError(f"no operating point '{point}'; there are {', '.join(OPERATING_POINTS)}")
-
-
-def _save(model: onnx.ModelProto, path: Path) -> None:
-    try:
-        onnx.save(model, str(path))
-    except OSError as error:
-        raise OutputError(f"cannot write the bundle {path}: {error.strerror}") from error
 
 
 def _parity_data(
@@ -231,9 +224,7 @@ def _manifest(
     )
 
 
-def _provenance(
-    trained: TrainedNetwork, reader: _Limited, config: ScoreConfig
-) -> dict[str, Any]:
+def _provenance(trained: TrainedNetwork, reader: _Limited, config: ScoreConfig) -> dict[str, Any]:
     recipe = replace(_without_folders(trained.checkpoint.recipe), score=config)
     learnt = {} if trained.learnt is None else {"heads": _heads(trained.learnt)}
     return {

@@ -83,7 +83,8 @@ class OpenWorldGraph(nn.Module):
             anomaly_threshold: (1,) float32 in [0, 1].
         """
         size = (int(image.shape[1]), int(image.shape[2]))
-        output = self.network(image.permute(0, 3, 1, 2).float() / 255.0)
+        # TensorRT can only cast uint8, and only from and to floats: first here, last below.
+        output = self.network(image.float().permute(0, 3, 1, 2) / 255.0)
         embedding = output.embedding.float()
         lifted = resize(_lift(embedding), size)
         evidence = self._evidence(lifted)
@@ -101,9 +102,9 @@ class OpenWorldGraph(nn.Module):
         unknown = unknown & ~claimed
         open_set = torch.where(unknown, torch.full_like(known, UNKNOWN_ID), known)
         return GraphOutput(
-            known.to(torch.uint8),
+            known.float().to(torch.uint8),
             anomaly,
-            open_set.to(torch.uint8),
+            open_set.float().to(torch.uint8),
             output.direction.float(),
             embedding,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from onnx import helper, numpy_helper
 
 from owseg import __version__
 from owseg.bundle import INPUTS, OUTPUTS
+from owseg.errors import OutputError
 from owseg.manifest import METADATA_KEY, Manifest
 from owseg_export.graph import OpenWorldGraph
 
@@ -39,6 +41,18 @@ def export_onnx(graph: OpenWorldGraph, manifest: Manifest) -> onnx.ModelProto:
     strip_debug(model)
     onnx.checker.check_model(model)
     return model
+
+
+def save_onnx(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        onnx.save(model, str(path))
+    except OSError as error:
+        raise OutputError(f"cannot write the bundle {path}: {error.strerror}") from error
 
 
 def _trace(graph: OpenWorldGraph, manifest: Manifest) -> Any:

@@ -18,6 +18,7 @@ from owseg.engines import ENGINES, Engine, open_engine
 from owseg.engines.onnxruntime import DEVICES
 from owseg.errors import UsageError
 from owseg.evaluation import Evaluation
+from owseg.grouping import GROUPINGS
 from owseg.pipeline import Pipeline
 from owseg.prototypes import PrototypeStore
 from owseg.replay.bars import missed_bars, parse_bar
@@ -34,6 +35,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="STORE",
         help="also name the novel classes of this store, see 'owseg prototypes add'",
+    )
+    parser.add_argument(
+        "--grouping",
+        choices=tuple(GROUPINGS),
+        default="components",
+        help="how unknown pixels become objects (components)",
     )
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--threshold", type=float, help="anomaly threshold, 0..1")
@@ -63,8 +70,11 @@ def add_bar_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def engine_from(args: argparse.Namespace) -> Engine:
-    """Load the engine that the options choose."""
-    return open_engine(args.model or shipped_model(), args.engine, args.device)
+    """Load the engine that the options choose; says so where another stands in for it."""
+    engine = open_engine(args.model or shipped_model(), args.engine, args.device)
+    if notice := getattr(engine, "notice", ""):
+        print(f"owseg: on {engine.name}: {notice}", file=sys.stderr)
+    return engine
 
 
 def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
@@ -74,7 +84,12 @@ def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
         StoreError: the store of novel classes cannot be read, or is of another network.
         PrototypeError: its classes do not fit the model.
     """
-    pipeline = Pipeline(engine, threshold=args.threshold, operating_point=args.operating_point)
+    pipeline = Pipeline(
+        engine,
+        threshold=args.threshold,
+        operating_point=args.operating_point,
+        grouping=args.grouping,
+    )
     if args.prototypes is not None:
         with PrototypeStore(args.prototypes, read_only=True, space=engine.space) as store:
             pipeline.set_prototypes(store.read())
@@ -156,6 +171,8 @@ def _summary(metrics: dict[str, Any]) -> dict[str, str]:
                 f"{name} {_percent(figures[field])}"
                 for name, field in (("AUROC", "auroc"), ("AUPR", "aupr"), ("FPR95", "fpr95"))
             )
+        if metrics["goss"]["gq"] is not None:
+            lines["GOSS"] = _goss(metrics["goss"])
     return lines
 
 
@@ -164,6 +181,12 @@ def _learnt(metrics: dict[str, Any]) -> str:
     figures = metrics["incremental"]
     parts += [f"{key} {_percent(figures[key])}" for key in ("old", "harmonic")]
     return ", ".join(parts)
+
+
+def _goss(figures: dict[str, Any]) -> str:
+    keys = {"GQ": "gq", "known": "gq_known", "unknown": "gq_unknown", "cluster": "gq_cluster"}
+    given = {name: figures[key] for name, key in keys.items() if figures[key] is not None}
+    return ", ".join(f"{name} {_percent(value)}" for name, value in given.items())
 
 
 def _percent(value: float | None) -> str:

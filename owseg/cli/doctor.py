@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.metadata import entry_points
 
 from owseg import __version__
 from owseg.errors import OwsegError
@@ -109,12 +110,36 @@ def _gpu() -> list[Check]:
     return [Check(name="GPU", state="absent", detail=remedy)]
 
 
+def _tensorrt() -> list[Check]:
+    try:
+        from owseg.engines.tensorrt.cuda import Cuda
+        from owseg.engines.tensorrt.runtime import find_tensorrt
+
+        found = find_tensorrt()
+        detail = f"{found.title} on {Cuda().name}"
+    except (OwsegError, ImportError) as error:
+        return [Check(name="TensorRT", state="absent", detail=str(error))]
+    return [Check(name="TensorRT", state="ok", detail=detail)]
+
+
 def _ros() -> list[Check]:
     distro = os.environ.get("ROS_DISTRO")
     if distro:
         return [Check(name="ROS 2", state="ok", detail=distro)]
     remedy = "not sourced; replay and eval do not need it"
     return [Check(name="ROS 2", state="absent", detail=remedy)]
+
+
+def _others() -> list[Check]:
+    """Ask the other packages of this project, through the entry-point group `owseg.checks`."""
+    found: list[Check] = []
+    for entry in sorted(entry_points(group="owseg.checks"), key=lambda entry: entry.name):
+        try:
+            found += entry.load()()
+        except Exception as error:  # what is half installed can fail in any way
+            detail = f"{' '.join(str(error).split())}; pip install owseg_ros"
+            found.append(Check(name=entry.name, state="broken", detail=detail))
+    return found
 
 
 def _model() -> list[Check]:
@@ -148,6 +173,8 @@ CHECKS: tuple[Callable[[], list[Check]], ...] = (
     _required,
     _optional,
     _gpu,
+    _tensorrt,
     _ros,
+    _others,
     _model,
 )

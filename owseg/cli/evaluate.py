@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from owseg.cli.common import (
     positive_int,
     print_metrics,
 )
-from owseg.datasets import READERS, DatasetReader, load_truth_map, open_dataset
+from owseg.datasets import READERS, DatasetReader, Sample, load_truth_map, open_dataset
+from owseg.datasets.goss import listed
 from owseg.evaluation import Evaluation, truth_map_for
 from owseg.pipeline import Pipeline
 from owseg.replay.bars import parse_bar
@@ -43,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="meaning of the label ids (default: classes that the model lacks are anomalies)",
     )
+    parser.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="only the images that a file lists, one name a line (see 'owseg data goss')",
+    )
     parser.add_argument("--max-frames", type=positive_int, help="stop after so many images")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     add_model_arguments(parser)
@@ -63,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
             truth_map = load_truth_map(args.truth_map)
         pipeline = pipeline_from(args, engine)
         evaluation = evaluation_for(pipeline, truth_map)
-        metrics = evaluate(reader, pipeline, evaluation, args.max_frames)
+        samples = list(reader if args.names is None else listed(reader, args.names))
+        metrics = evaluate(reader, pipeline, evaluation, samples[: args.max_frames])
     if args.json is not None:
         write_json(args.json, metrics)
     print_metrics(metrics, as_json=False)
@@ -74,21 +83,21 @@ def evaluate(
     reader: DatasetReader,
     pipeline: Pipeline,
     evaluation: Evaluation,
-    max_frames: int | None = None,
+    samples: Sequence[Sample],
 ) -> dict[str, Any]:
-    """Run a pipeline over a data set.
+    """Run a pipeline over samples of a data set.
 
     Returns:
         The content of metrics.json.
     """
     latency, claims = LatencyMetric(), ClaimMetric(pipeline.prototypes)
-    samples = list(reader)[:max_frames]
     pipeline.warm_up()
     started = time.perf_counter()
     with closing(Bar(len(samples), f"{reader.name} {reader.split}")) as bar:
         for index, sample in enumerate(bar(samples)):
             image, labels = sample.load()
-            result = pipeline.process(Frame(image=image, index=index, frame_id=sample.name))
+            frame = Frame(image=image, index=index, frame_id=sample.name)
+            result = pipeline.process(frame, partition=True)
             evaluation.update(result, labels)
             latency.update(result.timings_ms)
             claims.update(result)

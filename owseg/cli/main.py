@@ -25,7 +25,10 @@ COMMANDS = {
     "demo": ("owseg.cli.demo", "replay a generated street drive through the shipped model"),
     "replay": ("owseg.cli.replay", "replay a ROS 2 bag or image folder through a model"),
     "eval": ("owseg.cli.evaluate", "evaluate a model on a labelled data set"),
+    "build": ("owseg.cli.build", "build the TensorRT engine of a model"),
+    "bench": ("owseg.cli.bench", "measure how fast a model runs, on every engine"),
     "prototypes": ("owseg.cli.prototypes", "learn new classes and look after those learnt"),
+    "data": ("owseg.cli.data", "prepare benchmarks from public data sets"),
     "doctor": ("owseg.cli.doctor", "check the installation and say how to mend it"),
 }
 """Commands of the core by name: module and summary.
@@ -37,7 +40,7 @@ entry-point group `owseg.commands`; a name of the core stays with the core.
 
 SUMMARIES = {
     "train": "train a network by a recipe",
-    "export": "export a checkpoint as a model bundle",
+    "export": "export a checkpoint as a model bundle, or a bundle in another precision",
     "incremental": "learn classes from a few images and compare the methods",
     "node": "start a node, on ROS 2 or without it",
     "up": "start all nodes without ROS 2, and keep them running",

@@ -113,9 +113,16 @@ class Engine(Protocol):
 
 
 class BaseEngine:
-    """Context management and input checks for engines."""
+    """Context management and input checks for engines.
+
+    Attributes:
+        notice: what the operator should know, "" = nothing.
+        degraded: whether that is a worse state than what was asked for.
+    """
 
     name = "base"
+    notice = ""
+    degraded = False
 
     def __init__(self, manifest: Manifest, space: str) -> None:
         self.manifest = manifest

@@ -21,9 +21,10 @@ from owseg_training.scorers import SCORERS, CalibratedScore, Calibration, Eviden
 UNKNOWN, CLASSES, SLOTS, SIZE = 255, 4, 32, (64, 96)
 
 
-@pytest.fixture(scope="module")
-def engine(exported):
-    with OnnxRuntimeEngine(load_bundle(exported.path), "cpu", threads=1) as opened:
+@pytest.fixture(scope="module", params=["graph", "fused"])
+def engine(exported, request):
+    bundle = load_bundle(exported.path)
+    with OnnxRuntimeEngine(bundle, "cpu", threads=1, heads=request.param) as opened:
         yield opened
 
 

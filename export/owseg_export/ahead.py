@@ -1,0 +1,145 @@
+"""Proof without a GPU: graphs read and built ahead of time by NVIDIA's own parser and compiler.
+
+TensorRT for RTX builds an engine for a GPU that is not there. It cannot run it there, so this
+says that a graph has an engine, not what the engine computes.
+
+    pip install 'owseg_ros[rtx]'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+
+from owseg.bundle import Bundle, load_bundle
+from owseg.datasets import load_truth_map
+from owseg.engines.tensorrt import BuildOptions
+from owseg.engines.tensorrt.build import EngineBuilder
+from owseg.engines.tensorrt.runtime import find_tensorrt
+from owseg.errors import EngineError
+from owseg.manifest import Manifest, OperatingPoint
+from owseg.types import ClassInfo
+from owseg_export.export import SLOTS
+from owseg_export.graph import OpenWorldGraph
+from owseg_export.to_onnx import export_onnx
+from owseg_export.trained import fold_batch_norm, round_weights
+from owseg_training.config import Recipe, ScoreConfig
+from owseg_training.incremental.network import PLMNetwork
+from owseg_training.models import DMLNet, build_network
+from owseg_training.models.dmlnet import MEAN, STD
+from owseg_training.scorers import SCORERS, CalibratedScore, Calibration
+
+TARGETS = ("SM86", "SM89", "SM120")
+"""GPUs that graphs are built for: Ampere, Ada and Blackwell."""
+
+MAGIC = b"vtrt"
+"""The first bytes of an engine of TensorRT for RTX."""
+
+_SPAN = Calibration(low=0.0, high=1.0)
+
+
+class Proof(NamedTuple):
+    """An engine that was built.
+
+    Attributes:
+        target: the GPU.
+        size: of the engine in bytes.
+        precision: that it computes in.
+        changes: what had to be said in another way for the parser; () = nothing.
+    """
+
+    target: str
+    size: int
+    precision: str
+    changes: tuple[str, ...]
+
+
+def prove(bundle: Bundle, targets: Sequence[str] = TARGETS, batch: int = 4) -> list[Proof]:
+    """Build the engine of a bundle for GPUs that are not here.
+
+    Args:
+        bundle: the model.
+        targets: the GPUs.
+        batch: largest number of images at once.
+
+    Raises:
+        MissingDependencyError: TensorRT for RTX is not installed.
+        EngineError: it cannot read or build the graph; the message names the node.
+    """
+    trt = find_tensorrt(("tensorrt_rtx",))
+    builder = EngineBuilder(trt, bundle, BuildOptions(batch=batch))
+    proofs = []
+    for target in targets:
+        plan = builder.build(target, b"", lambda share, phase: None).plan
+        if not plan.startswith(MAGIC):
+            raise EngineError(f"{trt.title} gave no engine for {target} but {plan[:8]!r}")
+        proofs.append(Proof(target, len(plan), builder.precision, builder.changes))
+    return proofs
+
+
+def untrained_bundle(
+    recipe: Recipe, path: Path, score: ScoreConfig | None = None, heads: int = 0
+) -> Bundle:
+    """Export the graph of a recipe with the random weights that a run starts from.
+
+    Args:
+        recipe: network, classes and score.
+        path: the bundle to write.
+        score: another score than that of the recipe.
+        heads: number of heads for classes learnt later.
+    """
+    chosen = score or recipe.score
+    base = tuple(load_truth_map(recipe.data.truth_map).known_names)
+    network = _network(recipe, len(base), heads)
+    names = (*base, *(f"learnt {number}" for number in range(heads)))
+    calibrated = CalibratedScore(chosen.method, chosen.form, dict.fromkeys(SCORERS, _SPAN))
+    metric = recipe.network.head == "metric"
+    graph = OpenWorldGraph(network, calibrated, metric=metric).eval()
+    model = export_onnx(graph, _manifest(recipe, chosen, names, network, heads))
+    onnx.save(model, str(path))
+    return load_bundle(path)
+
+
+def _network(recipe: Recipe, classes: int, heads: int) -> DMLNet | PLMNetwork:
+    base = build_network(replace(recipe.network, imagenet=False), classes).eval()
+    network: DMLNet | PLMNetwork = base
+    if heads:
+        network = PLMNetwork(base)
+        for _ in range(heads):
+            network.add(network.new_head())
+    fold_batch_norm(network)
+    round_weights(network)
+    return network.requires_grad_(False)
+
+
+def _manifest(
+    recipe: Recipe,
+    score: ScoreConfig,
+    names: tuple[str, ...],
+    network: DMLNet | PLMNetwork,
+    heads: int,
+) -> Manifest:
+    prototypes = network.prototypes.numpy()
+    return Manifest(
+        name=recipe.name,
+        classes=tuple(
+            ClassInfo(id=i, name=name, color=(9 * i % 256, 99 * i % 256, 199 * i % 256))
+            for i, name in enumerate(names)
+        ),
+        height=recipe.network.size[0],
+        width=recipe.network.size[1],
+        mean=MEAN,
+        std=STD,
+        stride=network.stride,
+        prototypes=prototypes if recipe.network.head == "metric" else prototypes[:0],
+        slots=SLOTS,
+        score={"method": score.method, "form": score.form},
+        operating_points=(OperatingPoint(name="half", threshold=0.5, fitted_on="nothing"),),
+        default_operating_point="half",
+        license={"weights": "none", "training_data": "none"},
+        heads=heads,
+    )

@@ -1,0 +1,282 @@
+"""Built engines in a folder: each with a JSON file that says what it was built from.
+
+    <key>.plan    the engine
+    <key>.json    its key, size, SHA-256, and how it was built
+    <key>.lock    held while it is being built
+    timing-*.bin  TensorRT's measurements of kernels, which make the next build quicker
+
+An engine is code. It is loaded only from a folder that belongs to the user and that nobody else
+may write, and only if it is the one that was written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from owseg.engines.cache_key import MUST_FIT, EngineKey, key_from
+from owseg.errors import EngineError, OutputError
+
+REBUILD = "build it again with 'owseg build'"
+_WRITABLE_BY_OTHERS = stat.S_IWOTH
+_MB = 1e6
+
+
+def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the user's folder for engines, as the XDG base directory specification has it."""
+    home = environment.get("XDG_CACHE_HOME", "")
+    base = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
+    return base / "owseg" / "engines"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An engine in the cache.
+
+    Attributes:
+        key: what it depends on.
+        path: the engine.
+        size: in bytes.
+        sha256: of the engine.
+        built_ns: when it was built, nanoseconds since the epoch.
+        about: how it was built, for people.
+    """
+
+    key: EngineKey
+    path: Path
+    size: int
+    sha256: str
+    built_ns: int
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class EngineCache:
+    """The engines in a folder.
+
+    Args:
+        folder: made when the first engine is stored; `default_cache()` by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = default_cache() if folder is None else folder
+
+    # Reading -------------------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """Return all engines, the newest first; what cannot be read is left out."""
+        found = [self._entry(path) for path in self.folder.glob("*.json")]
+        return sorted((e for e in found if e is not None), key=lambda e: -e.built_ns)
+
+    def get(self, key: EngineKey) -> Entry | None:
+        """Return the engine of a key; None = there is none."""
+        return self._entry(self.folder / f"{key.digest}.json")
+
+    def find(self, here: EngineKey) -> Entry | None:
+        """Return the newest engine that runs here, in whatever precision and batch; or None."""
+        return next((e for e in self.entries() if e.key.same(here, MUST_FIT)), None)
+
+    def explain(self, here: EngineKey, model: str) -> str:
+        """Say why no engine fits, by the one that comes nearest."""
+        entries = self.entries()
+        of_model = [e.key for e in entries if e.key.model == here.model]
+        if not of_model and model in {e.about.get("model") for e in entries}:
+            return (
+                f"the TensorRT engine of model '{model}' in {self.folder} was built from another "
+                "file of that name"
+            )
+        if not of_model:
+            return f"no TensorRT engine of model '{model}' is in {self.folder}"
+        near = min(of_model, key=lambda key: len(_misfit(key).differences(_misfit(here))))
+        why = ", ".join(_misfit(near).differences(_misfit(here)))
+        return f"the TensorRT engine of model '{model}' in {self.folder} is for {why}"
+
+    def _entry(self, path: Path) -> Entry | None:
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            entry = Entry(
+                key=key_from(raw["key"]),
+                path=path.with_suffix(".plan"),
+                size=int(raw["size"]),
+                sha256=str(raw["sha256"]),
+                built_ns=int(raw["built_ns"]),
+                about=dict(raw["about"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return entry if entry.key.digest == path.stem else None
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the content of an engine, once it is known to be the one that was stored.
+
+        Raises:
+            EngineError: it is missing, truncated or changed, or others could have changed it.
+        """
+        self._check_trust(entry.path)
+        plan = _read(entry.path)
+        if hashlib.sha256(plan).hexdigest() == entry.sha256:
+            return plan
+        newer = self.get(entry.key)
+        if newer is not None and newer.sha256 != entry.sha256:  # replaced in between
+            return self.read(newer)
+        damage = "truncated" if len(plan) < entry.size else "damaged"
+        raise EngineError(
+            f"the engine file {entry.path} is {damage} ({len(plan)} of {entry.size} bytes); "
+            f"{REBUILD}"
+        )
+
+    def _check_trust(self, path: Path) -> None:
+        """Refuse code that others could have put there.
+
+        Raises:
+            EngineError: the folder or the file belongs to somebody else, or all may write it.
+        """
+        for place in (self.folder, path):
+            try:
+                status = place.stat()
+            except OSError as error:
+                raise EngineError(f"cannot read {place}: {error.strerror}; {REBUILD}") from error
+            if sys.platform != "win32" and status.st_uid not in (os.geteuid(), 0):
+                raise EngineError(
+                    f"{place} belongs to another user, and an engine is code; {REBUILD} in a "
+                    "folder of your own"
+                )
+            if status.st_mode & _WRITABLE_BY_OTHERS:
+                raise EngineError(
+                    f"everybody may write {place}, and an engine is code; chmod o-w {place}, and "
+                    f"{REBUILD}"
+                )
+
+    # Writing -------------------------------------------------------------------------------------
+
+    def prepare(self, needed: int) -> None:
+        """Find out before the long work whether an engine can be stored.
+
+        Args:
+            needed: bytes that it will take.
+
+        Raises:
+            OutputError: the folder cannot be made or written, or the disk is too full.
+            EngineError: an engine in this folder would not be trusted.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise OutputError(
+                f"cannot write into the engine cache {self.folder}: {error.strerror}; choose "
+                "another folder with --cache, or set XDG_CACHE_HOME"
+            ) from error
+        if free < needed:
+            raise OutputError(
+                f"only {free / _MB:.0f} MB are free for the engine cache {self.folder}, about "
+                f"{needed / _MB:.0f} MB are needed; free some, or choose another folder with "
+                "--cache"
+            )
+        self._check_trust(self.folder)
+
+    @contextlib.contextmanager
+    def lock(self, key: EngineKey) -> Iterator[None]:
+        """Keep other processes from building the same engine at the same time."""
+        with open(self.folder / f"{key.digest}.lock", "w") as file:
+            if sys.platform != "win32":
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, whatever happens
+            yield
+
+    def store(self, key: EngineKey, plan: bytes, built_ns: int, about: Mapping[str, Any]) -> Entry:
+        """Store an engine: the old or the new one is there, never a part of one.
+
+        Raises:
+            OutputError: it cannot be written, or the disk is full.
+        """
+        entry = Entry(
+            key=key,
+            path=self.folder / f"{key.digest}.plan",
+            size=len(plan),
+            sha256=hashlib.sha256(plan).hexdigest(),
+            built_ns=built_ns,
+            about=about,
+        )
+        text = {
+            "key": asdict(key),
+            "size": entry.size,
+            "sha256": entry.sha256,
+            "built_ns": built_ns,
+            "about": dict(about),
+        }
+        self._write(entry.path, plan)
+        self._write(entry.path.with_suffix(".json"), json.dumps(text, indent=2).encode())
+        return entry
+
+    def _write(self, path: Path, content: bytes) -> None:
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name[:16]}-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+            self._sync_folder()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path} ({len(content) / _MB:.0f} MB): {error.strerror}; free some "
+                "space, or choose another folder with --cache"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+
+    def _sync_folder(self) -> None:
+        if sys.platform != "win32":
+            handle = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    # Measurements --------------------------------------------------------------------------------
+
+    def read_timing(self, key: EngineKey) -> bytes:
+        """Return TensorRT's measurements on this GPU; b"" = there are none."""
+        path = self.timing_path(key)
+        try:
+            self._check_trust(path)
+            return path.read_bytes()
+        except (OSError, EngineError):
+            return b""
+
+    def write_timing(self, key: EngineKey, content: bytes) -> None:
+        """Keep TensorRT's measurements; they only save time, so a failure is no matter."""
+        with contextlib.suppress(OutputError):
+            self._write(self.timing_path(key), content)
+
+    def timing_path(self, key: EngineKey) -> Path:
+        """Return the file of the measurements: of one TensorRT on one GPU, for all models."""
+        what = "\0".join((key.flavour, key.version, key.gpu, key.capability))
+        return self.folder / f"timing-{hashlib.sha256(what.encode()).hexdigest()[:16]}.bin"
+
+
+def _misfit(key: EngineKey) -> EngineKey:
+    """Return a key of which only the parts that must fit count."""
+    parts = {name: getattr(key, name) for name in MUST_FIT}
+    return EngineKey(precision="", inputs="", workspace=0, **parts)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"cannot read {path}: {error.strerror}; {REBUILD}") from error
