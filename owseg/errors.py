@@ -4,6 +4,7 @@
     ├── UsageError                an option or argument that makes no sense
     ├── MissingDependencyError    an optional package is not installed
     ├── OutputError               a place that cannot be written
+    ├── MissedLimitError          a result that is worse than was allowed; exit code 1
     ├── HostError                 the middleware: cannot start, or nobody answers
     ├── InputError                something that was given to read
     │   ├── BagError              a recording: missing, truncated, without images
@@ -40,6 +41,12 @@ class MissingDependencyError(OwsegError):
 
 class OutputError(OwsegError):
     """An output file or folder that cannot be created or written."""
+
+
+class MissedLimitError(OwsegError):
+    """A result that is worse than was allowed: all was well but the figures."""
+
+    exit_code = 1
 
 
 class HostError(OwsegError):

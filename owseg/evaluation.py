@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from owseg.connectivity import connected_segments
 from owseg.datasets.label_spaces import LabelSpace
 from owseg.datasets.truth_map import Truth, TruthMap
 from owseg.errors import TruthError
@@ -15,6 +16,8 @@ from owseg.manifest import Manifest
 from owseg.metrics import (
     CalibrationMetric,
     ComponentMetric,
+    GossMetric,
+    GossScores,
     PixelAnomalyMetric,
     SegmentationMetric,
 )
@@ -22,13 +25,16 @@ from owseg.prototypes.checks import name_key
 from owseg.prototypes.classes import NovelClass
 from owseg.types import UNKNOWN_ID, Result
 
+GOSS_MIN_AREA = 100
+"""Smallest true segment, in pixels, of the second variant of the GOSS figures."""
+
 
 class Evaluation:
     """Compares results with label maps.
 
     A novel class that has the name of a label is evaluated like a known one: pixels that it
     takes from other classes count against both, and its own pixels are no anomalies any more
-    where decisions are judged (components). Learning leaves the anomaly score as it is, so
+    where decisions are judged (components, GOSS). Learning leaves the anomaly score as it is, so
     that figures of the score (AUROC, AUPR, FPR95, ECE) keep them as anomalies.
 
     Args:
@@ -59,6 +65,7 @@ class Evaluation:
         self.segmentation = SegmentationMetric(len(self._names))
         self.calibration = CalibrationMetric()
         self.components = ComponentMetric()
+        self.goss = GossMetric(len(self._names), (0, GOSS_MIN_AREA))
         self.frames = 0
 
     def update(self, result: Result, labels: npt.NDArray[np.integer[Any]]) -> Truth:
@@ -87,6 +94,11 @@ class Evaluation:
         self.calibration.update(result.anomaly, scored.anomaly, scored.valid)
         judged = truth.valid & ~(scored.anomaly & ~truth.anomaly) if self.learnt else truth.valid
         self.components.update(result.open_set == UNKNOWN_ID, truth.anomaly, judged)
+        segments = connected_segments(labels, truth.anomaly)
+        self.goss.update(result.open_set, result.clusters, truth.known, segments)
+        if result.partition is not None:
+            whole = connected_segments(labels, truth.valid)
+            self.goss.update_partition(result.partition, whole)
         self.frames += 1
         return truth
 
@@ -115,6 +127,13 @@ class Evaluation:
                 name: getattr(components, name) if self._map.held_out or not self.learnt else None
                 for name in ("siou", "ppv", "f1")
             },
+            "goss": {
+                **_goss(self.goss.compute(0)),
+                "min_area": {
+                    "pixels": GOSS_MIN_AREA,
+                    **_goss(self.goss.compute(GOSS_MIN_AREA)),
+                },
+            },
             "ece": self.calibration.compute().ece,
         }
 
@@ -132,6 +151,15 @@ class Evaluation:
             "learnt": list(self.learnt),
             "incremental": {**figures, "harmonic": _harmonic(figures["old"], figures["novel"])},
         }
+
+
+def _goss(scores: GossScores) -> dict[str, float | None]:
+    return {
+        "gq": scores.gq,
+        "gq_known": scores.gq_known,
+        "gq_unknown": scores.gq_unknown,
+        "gq_cluster": scores.gq_cluster,
+    }
 
 
 def _learnt(truth_map: TruthMap, novel: Sequence[NovelClass]) -> dict[str, int]:

@@ -142,6 +142,12 @@ class Manifest:
         """(height, width) of embedding and direction."""
         return -(-self.height // self.stride), -(-self.width // self.stride)
 
+    @property
+    def precision(self) -> str:
+        """What the network computes in: "fp32", or what the export noted, "fp16" or "int8"."""
+        noted = self.provenance.get("precision")
+        return str(noted.get("name", "fp32")) if isinstance(noted, Mapping) else "fp32"
+
     def threshold(self, operating_point: str | None = None) -> float:
         """Return the anomaly threshold of an operating point.
 

@@ -42,8 +42,8 @@ def confidence(result: Result) -> UInt8Array:
 
 
 def cluster_mask(result: Result) -> npt.NDArray[Any]:
-    """Give cluster ids as uint8 up to 254 clusters, as uint16 above."""
-    if result.num_clusters <= _MAX_MONO8_CLUSTER:
+    """Give cluster ids as uint8 where all are up to 254, as uint16 otherwise."""
+    if int(result.clusters.max(initial=0)) <= _MAX_MONO8_CLUSTER:
         return result.clusters.astype(np.uint8)
     return result.clusters
 
@@ -88,7 +88,7 @@ def array_of(topic: str, result: Result, opacity: float = OPACITY) -> npt.NDArra
         opacity: of the overlay: 0 = image only, 1 = classes only.
 
     Returns:
-        (H, W) uint8 for masks and confidence, (H, W) uint16 for more than 254 clusters,
+        (H, W) uint8 for masks and confidence, (H, W) uint16 for cluster ids above 254,
         (H, W) float32 for the probability, (H, W, 3) uint8 RGB for the overlay.
     """
     return _ARRAYS[topic](result, opacity)

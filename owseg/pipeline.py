@@ -5,18 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
-from owseg.engines.base import Engine, PrototypeSlots
+from owseg.engines.base import Engine, Outputs, PrototypeSlots
 from owseg.errors import EngineError, PrototypeError, UsageError
-from owseg.grouping import GROUPINGS
+from owseg.grouping import GROUPINGS, ClusterTracker
 from owseg.prototypes.classes import PrototypeSet
 from owseg.resize import fit_image
-from owseg.types import ClassInfo, FloatArray, Frame, Result, UInt8Array
+from owseg.types import (
+    UNKNOWN_ID,
+    ClassInfo,
+    Cluster,
+    FloatArray,
+    Frame,
+    Result,
+    UInt8Array,
+    UInt16Array,
+)
+
+Ids = TypeVar("Ids", UInt8Array, UInt16Array)
 
 OUTPUTS = ("known", "anomaly", "open_set")
+DIRECTION = "direction"
 
 
 class Pipeline:
@@ -34,6 +47,7 @@ class Pipeline:
     Raises:
         UsageError: threshold out of range, unknown grouping.
         BundleError: unknown operating point.
+        MissingDependencyError: the grouping needs a package that is not installed.
     """
 
     def __init__(
@@ -49,7 +63,7 @@ class Pipeline:
         self.engine = engine
         self.manifest = engine.manifest
         self._active = _lay_out(PrototypeSet(), engine)
-        self._group = GROUPINGS[grouping]
+        self._group = GROUPINGS[grouping](engine.manifest.stride)
         chosen = self.manifest.threshold(operating_point) if threshold is None else threshold
         self.threshold = chosen
 
@@ -88,15 +102,27 @@ class Pipeline:
 
     def warm_up(self) -> None:
         """Run one black image, so that the first frame is as quick as the others."""
+        self._group.warm_up()
         shape = (self.manifest.height, self.manifest.width, 3)
         self.process(Frame(image=np.zeros(shape, np.uint8)))
 
-    def process(self, frame: Frame, *, group: bool = True) -> Result:
+    def process(
+        self,
+        frame: Frame,
+        *,
+        group: bool = True,
+        tracker: ClusterTracker | None = None,
+        partition: bool = False,
+    ) -> Result:
         """Run one frame.
 
         Args:
             frame: the frame.
             group: whether to look for unknown objects; False leaves `clusters` 0.
+            tracker: gives the objects ids that stay; that of the camera of the frame. None =
+                each frame has ids of its own.
+            partition: whether to group all pixels too, for the evaluation of groupings by
+                direction; the others leave `Result.partition` None.
 
         Returns:
             The result at the resolution of the frame; `timings_ms` has "inference"
@@ -105,13 +131,19 @@ class Pipeline:
         clock = _Stopwatch()
         active = self._active
         image = fit_image(frame.image, self.manifest)
-        arrays = self.engine.infer(image[None], active.slots, self._threshold, OUTPUTS)
+        partition = partition and self._group.needs_direction
+        asked = (group and self._group.needs_direction) or partition
+        outputs = (*OUTPUTS, DIRECTION) if asked else OUTPUTS
+        arrays = self.engine.infer(image[None], active.slots, self._threshold, outputs)
         size = (frame.width, frame.height)
-        known = _nearest(active.translate(arrays["known"][0]), size)
-        open_set = _nearest(active.translate(arrays["open_set"][0]), size)
+        known = _nearest(_bytes(active.translate(arrays["known"][0])), size)
+        small = _bytes(active.translate(arrays["open_set"][0]))
+        open_set = _nearest(small, size)
         anomaly = _linear(arrays["anomaly"][0], size)
         clock.lap("inference")
-        clusters = self._group(open_set) if group else np.zeros(open_set.shape, np.uint16)
+        clusters, objects = np.zeros_like(open_set, np.uint16), None
+        if group:
+            clusters, objects = self._objects(small, open_set, arrays, anomaly, tracker)
         clock.lap("grouping")
         return Result(
             frame=frame,
@@ -121,7 +153,48 @@ class Pipeline:
             clusters=clusters,
             timings_ms=clock.laps,
             classes=active.classes,
+            objects=objects,
+            partition=self._partition(small, arrays, size) if partition else None,
         )
+
+    def _objects(
+        self,
+        small: UInt8Array,
+        open_set: UInt8Array,
+        arrays: Outputs,
+        anomaly: FloatArray,
+        tracker: ClusterTracker | None,
+    ) -> tuple[UInt16Array, tuple[Cluster, ...] | None]:
+        """Group where there are fewer pixels, and enlarge the ids as the classes are enlarged.
+
+        Neighbours stay neighbours in an enlarged map, and areas are shares of the image, so
+        that both ways find the same objects. A map that shrinks might lose some: it is
+        grouped afterwards, unless a field at the resolution of the network is needed.
+
+        Args:
+            small: (height, width) class ids at the resolution of the network.
+            open_set: (H, W) the same at the resolution of the frame.
+            arrays: of the graph.
+            anomaly: (H, W) anomaly score at the resolution of the frame.
+            tracker: of the camera.
+
+        Returns:
+            (H, W) cluster ids, and the objects, None without a tracker.
+        """
+        shrinks = any(big < few for big, few in zip(open_set.shape, small.shape, strict=True))
+        if shrinks and not self._group.needs_direction:
+            ids, scores = self._group(open_set), anomaly
+        else:
+            ids = self._group(small, _direction(arrays))
+            scores = arrays["anomaly"][0].astype(np.float32, copy=False)
+        if tracker is None:
+            return _nearest(ids, (open_set.shape[1], open_set.shape[0])), None
+        return tracker.update(ids, scores, open_set.shape)
+
+    def _partition(self, small: UInt8Array, arrays: Outputs, size: tuple[int, int]) -> UInt16Array:
+        """Group all pixels, whatever their class."""
+        everything = np.full_like(small, UNKNOWN_ID)
+        return _nearest(self._group(everything, _direction(arrays)), size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +239,21 @@ def _lay_out(prototypes: PrototypeSet, engine: Engine) -> _Active:
     )
 
 
-def _nearest(ids: np.ndarray, size: tuple[int, int]) -> UInt8Array:
+def _direction(arrays: Outputs) -> FloatArray | None:
+    """Return the field (2, h, w) of the first image, where it was asked for."""
+    field = arrays.get(DIRECTION)
+    return None if field is None else field[0].astype(np.float32, copy=False)
+
+
+def _bytes(ids: np.ndarray) -> UInt8Array:
+    return ids.astype(np.uint8, copy=False)
+
+
+def _nearest(ids: Ids, size: tuple[int, int]) -> Ids:
     if ids.shape == (size[1], size[0]):
-        return ids.astype(np.uint8, copy=False)
+        return ids
     resized = cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return resized.astype(np.uint8, copy=False)
+    return resized.astype(ids.dtype, copy=False)
 
 
 def _linear(scores: np.ndarray, size: tuple[int, int]) -> FloatArray:

@@ -5,7 +5,7 @@ Conventions, kept everywhere:
 - images are uint8 RGB, shape (H, W, 3), C-contiguous;
 - anomaly scores lie in [0, 1] and grow with anomaly;
 - label 255 in ground truth means "ignore"; id 255 in an open-set mask means "unknown";
-- cluster id 0 means "not unknown".
+- cluster id 0 means "no unknown object".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNKNOWN_ID = 255
 """Id of an unknown pixel in an open-set mask (uint8)."""
 
 NO_CLUSTER = 0
-"""Cluster id of pixels that are not unknown."""
+"""Cluster id of pixels that belong to no unknown object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,26 @@ class ClassInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """One unknown object in one frame.
+
+    Attributes:
+        id: its value in the cluster map; with tracking the same in every frame that shows it.
+        area: pixels.
+        box: column and row of its top left pixel, width and height, in pixels; the smallest
+            that has all of it.
+        mean_anomaly: mean anomaly score of its pixels, 0..1, at the resolution of the network.
+        age: frames since it was first seen, this one included.
+    """
+
+    id: int
+    area: int
+    box: tuple[int, int, int, int]
+    mean_anomaly: float
+    age: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What the pipeline says about one frame, at the resolution of the frame.
 
@@ -92,9 +112,13 @@ class Result:
         known: (H, W) uint8, best known class of each pixel, whatever the anomaly score.
         anomaly: (H, W) float32 in [0, 1], calibrated anomaly score.
         open_set: (H, W) uint8, `known`, or 255 where the pixel is called unknown.
-        clusters: (H, W) uint16, 0 = not unknown, 1.. = unknown object.
+        clusters: (H, W) uint16, 0 = no unknown object, else the id of one. Without tracking
+            the ids are 1, 2, ... without gaps.
         timings_ms: milliseconds by stage ("inference", "grouping", ...).
         classes: what the ids in `known` and `open_set` mean in this frame, in their order.
+        objects: the unknown objects, where they are tracked; None = they are not.
+        partition: (H, W) uint16, all pixels grouped, before they are known or unknown; None
+            unless it was asked for.
     """
 
     frame: Frame
@@ -104,8 +128,10 @@ class Result:
     clusters: UInt16Array
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     classes: tuple[ClassInfo, ...] = ()
+    objects: tuple[Cluster, ...] | None = None
+    partition: UInt16Array | None = None
 
     @property
     def num_clusters(self) -> int:
         """Number of unknown objects in the frame."""
-        return int(self.clusters.max(initial=0))
+        return int(self.clusters.max(initial=0)) if self.objects is None else len(self.objects)

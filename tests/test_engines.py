@@ -299,7 +299,9 @@ def fake_onnxruntime(monkeypatch, providers):
         opened.append(providers)
         return SimpleNamespace(run=lambda names, feed: 1 / 0)
 
-    options = SimpleNamespace
+    def options():
+        return SimpleNamespace(add_session_config_entry=lambda key, value: None)
+
     module = SimpleNamespace(
         get_available_providers=lambda: providers, SessionOptions=options, InferenceSession=session
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -276,3 +277,55 @@ def test_a_learnt_class_without_a_true_pixel(manifest):
     figures = evaluation.metrics()
     assert figures["incremental"] == {"old": 0.5, "novel": None, "all": 0.5, "harmonic": None}
     assert figures["iou"]["thing"] == 0.0
+
+
+# GOSS ------------------------------------------------------------------------------------------
+
+
+def test_goss_by_hand(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    labels = np.zeros((4, 8), np.uint8)
+    labels[1:3, 1:3] = 7  # two things that touch at a corner are one
+    labels[3, 3] = 7
+    labels[0, 6:] = 7
+    labels[3, 7] = 11
+    anomaly = np.where(labels == 7, 0.9, 0.1)
+    anomaly[1, 3] = 0.9  # a false pixel of the first thing
+    result = result_of(np.zeros((4, 8)), anomaly)
+    clusters = np.where(result.open_set == 255, 1, 0).astype(np.uint16)
+    clusters[0, 6:] = 5
+    evaluation.update(replace(result, clusters=clusters), labels)
+    figures = evaluation.metrics()["goss"]
+    # unknown: 5 of 6 pixels, and an exact one; a: 23 of 24 pixels, one is called unknown
+    assert figures["gq_unknown"] == pytest.approx((5 / 6 + 1) / 2)
+    assert figures["gq_known"] == pytest.approx(23 / 24)
+    assert figures["gq"] == pytest.approx((11 / 12 + 23 / 24) / 2)
+    assert figures["gq_cluster"] is None
+    assert figures["min_area"] == {
+        "pixels": 100,
+        "gq": None,
+        "gq_known": None,
+        "gq_unknown": None,
+        "gq_cluster": None,
+    }
+
+
+def test_the_partition_is_compared_with_segments_of_all_classes(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    labels = labels_of([0, 0, 1, 1, 7, 7, 11, 11], [0, 0, 1, 1, 7, 7, 11, 11])
+    result = result_of(np.zeros((2, 8)), np.zeros((2, 8)))
+    partition = labels_of([1, 1, 2, 2, 2, 2, 3, 3], [1, 1, 2, 2, 2, 2, 3, 3]).astype(np.uint16)
+    evaluation.update(replace(result, partition=partition), labels)
+    figures = evaluation.metrics()["goss"]
+    # the first is right, two true ones are one: half of it is no match; void counts nowhere
+    assert figures["gq_cluster"] == pytest.approx(1 / (1 + 0.5 * 1 + 0.5 * 2))
+    assert set(figures) == {"gq", "gq_known", "gq_unknown", "gq_cluster", "min_area"}
+
+
+def test_a_learnt_class_is_a_known_one(manifest):
+    evaluation = Evaluation(manifest, MAP, [novel(3, "thing")])
+    labels = labels_of([0, 0, 7, 7])
+    evaluation.update(result_of([[0, 0, 3, 3]], [[0, 0, 0.1, 0.1]]), labels)
+    figures = evaluation.metrics()["goss"]
+    assert figures["gq_known"] == 1.0
+    assert figures["gq_unknown"] is None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 
+import cv2
 import numpy as np
 import pytest
 
 from owseg.engines import FakeEngine, fake_manifest
 from owseg.errors import BundleError, UsageError
+from owseg.grouping import connected_components
 from owseg.pipeline import OUTPUTS, Pipeline, _Stopwatch
 from owseg.types import Frame
 
@@ -192,6 +195,38 @@ def test_unknown_objects_are_grouped():
     np.testing.assert_array_equal(result.clusters, want)
     assert result.clusters.dtype == np.uint16
     assert result.num_clusters == 2
+
+
+@pytest.mark.parametrize(
+    "scale", [(1, 1), (3, 4), (1, 2), (2.5, 1.25), (1, 0.5), (0.6, 3), (0.3, 0.4)]
+)
+def test_objects_are_those_of_the_enlarged_map(scale):
+    """Grouped at either resolution, the pixels of each object are the same."""
+    noise = cv2.GaussianBlur(RNG.random((HEIGHT, WIDTH)), (0, 0), 1.0)
+    open_set = np.where(noise > np.median(noise), 255, 1).astype(np.uint8)
+    arrays = {**answer(), "open_set": open_set[None]}
+    size = [round(side * factor) for side, factor in zip(open_set.shape, scale, strict=True)]
+    result = Pipeline(SpyEngine(arrays)).process(Frame(image=picture(*size)))
+    assert result.clusters.shape == result.open_set.shape
+    assert result.clusters.dtype == np.uint16
+    want = connected_components(result.open_set)
+    assert want.max() >= 2
+    np.testing.assert_array_equal(result.clusters > 0, want > 0)
+    pairs = {*zip(result.clusters.ravel().tolist(), want.ravel().tolist(), strict=True)}
+    assert len(pairs) == want.max() + 1
+
+
+def test_the_smallest_object_is_a_share_of_the_image_whatever_its_size():
+    engine = SpyEngine()
+    engine.manifest = replace(engine.manifest, height=100, width=100)
+    for side, wanted in ((1, 0), (2, 1)):
+        open_set = np.zeros((1, 100, 100), np.uint8)
+        open_set[0, 40 : 40 + side, 40:42] = 255
+        maps = {"known": open_set, "anomaly": np.zeros((1, 100, 100), np.float32)}
+        engine.answer = {**maps, "open_set": open_set}
+        for factor in (1, 3):
+            frame = Frame(image=picture(100 * factor, 100 * factor))
+            assert Pipeline(engine).process(frame).num_clusters == wanted
 
 
 def test_timings_are_milliseconds_between_laps():

@@ -8,6 +8,7 @@ from pathlib import Path
 from owseg.datasets.base import DatasetReader, Sample
 from owseg.datasets.camvid import CamVid
 from owseg.datasets.cityscapes import Cityscapes
+from owseg.datasets.coco_stuff import COCO_STUFF171, CocoStuff
 from owseg.datasets.idd_lite import IddLite
 from owseg.datasets.label_spaces import CAMVID11, CITYSCAPES19, IDD_LITE7, LabelSpace
 from owseg.datasets.truth_map import Truth, TruthMap, load_truth_map
@@ -16,10 +17,12 @@ from owseg.errors import UsageError
 __all__ = [
     "CAMVID11",
     "CITYSCAPES19",
+    "COCO_STUFF171",
     "IDD_LITE7",
     "READERS",
     "CamVid",
     "Cityscapes",
+    "CocoStuff",
     "DatasetReader",
     "IddLite",
     "LabelSpace",
@@ -33,6 +36,7 @@ __all__ = [
 READERS: dict[str, Callable[[str | Path, str], DatasetReader]] = {
     "camvid": CamVid,
     "cityscapes": Cityscapes,
+    "coco_stuff": CocoStuff,
     "idd_lite": IddLite,
 }
 """Data-set readers by name: (root, split) -> reader."""

@@ -4,6 +4,7 @@
     SegmentationMetric   IoU per class, mIoU, pixel accuracy
     CalibrationMetric    ECE and reliability curve of the anomaly score
     ComponentMetric      sIoU, PPV and F1 of connected components
+    GossMetric           GOSS quality: known classes, and unknown segments
 
 Each has `update`, `merge` and `compute`. Figures lie in [0, 1]; one that the data
 leave undefined is None.
@@ -17,6 +18,7 @@ from owseg.metrics.components import (
     ComponentRules,
     ComponentScores,
 )
+from owseg.metrics.goss import GossMetric, GossScores
 from owseg.metrics.pixel import AnomalyFigures, AnomalyScores, Curve, PixelAnomalyMetric
 from owseg.metrics.segmentation import SegmentationMetric, SegmentationScores
 
@@ -31,6 +33,8 @@ __all__ = [
     "ComponentRules",
     "ComponentScores",
     "Curve",
+    "GossMetric",
+    "GossScores",
     "PixelAnomalyMetric",
     "ReliabilityBin",
     "SegmentationMetric",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from owseg import __version__
 from owseg.errors import BagError, InputError, OutputError
 from owseg.evaluation import Evaluation
+from owseg.grouping import ClusterTracker
 from owseg.outputs import confidence, label_threshold
 from owseg.pipeline import Pipeline
 from owseg.render import overlay, palette
@@ -69,6 +70,7 @@ class Replay:
         self._colors = palette(pipeline.classes)
         self._latency = LatencyMetric()
         self._claims = ClaimMetric(pipeline.prototypes)
+        self._tracker = ClusterTracker()
         self._frames = 0
         self._busy_s = 0.0
         self._interrupted = False
@@ -91,6 +93,7 @@ class Replay:
         """
         make_folder(self.options.out)
         self.pipeline.warm_up()
+        self._tracker.warm_up()
         report = self._report()
         try:
             with self._writer() as writer, closing(progress):
@@ -115,7 +118,8 @@ class Replay:
     def _one(
         self, sample: Sample, writer: McapWriter, report: ReportBuilder, started: float
     ) -> None:
-        result = self.pipeline.process(sample.frame)
+        judged = self.evaluation is not None and sample.truth is not None
+        result = self.pipeline.process(sample.frame, tracker=self._tracker, partition=judged)
         timings = {"decode": sample.decode_ms, **result.timings_ms}
         truth = None
         before = time.perf_counter()

@@ -102,4 +102,8 @@ def test_many_objects_in_a_small_image():
 
 
 def test_the_grouping_is_known_by_name():
-    assert GROUPINGS["components"] is connected_components
+    grouping = GROUPINGS["components"](4)
+    open_set = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
+    assert not grouping.needs_direction
+    grouping.warm_up()
+    np.testing.assert_array_equal(grouping(open_set), connected_components(open_set))

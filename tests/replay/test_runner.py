@@ -302,7 +302,9 @@ def test_the_engine_is_warm_before_the_first_frame(tmp_path, engine, scene_of):
     order = []
     replay.pipeline.warm_up = lambda: order.append("warm")
     process = replay.pipeline.process
-    replay.pipeline.process = lambda frame: order.append(frame.index) or process(frame)
+    replay.pipeline.process = lambda frame, **more: (
+        order.append(frame.index) or process(frame, **more)
+    )
     replay.run(Progress())
     assert order == ["warm", 0]
 
@@ -347,11 +349,11 @@ def test_ctrl_c_within_a_frame(tmp_path, engine, scene_of, tiny_truth_map, stage
     whole = getattr(owner, stage)
     calls = []
 
-    def stop(*args):
+    def stop(*args, **more):
         calls.append(args)
         if len(calls) > 4:
             raise KeyboardInterrupt
-        return whole(*args)
+        return whole(*args, **more)
 
     replay.pipeline.warm_up = lambda: None
     setattr(owner, stage, stop)
