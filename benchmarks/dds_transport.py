@@ -108,8 +108,10 @@ def receive(args: argparse.Namespace) -> dict[str, Any]:
             while time.monotonic() - last[0] < PATIENCE_S / 2:
                 time.sleep(0.05)
         runtime.stop()
-    if wrong or not latency or not line:
-        sys.exit(f"nothing arrived, or frames {wrong} arrived changed")
+    if wrong:
+        sys.exit(f"frames {wrong} arrived changed")
+    if len(latency) <= WARM_UP or not line:
+        sys.exit(f"only {len(latency)} of {args.frames + WARM_UP} frames arrived")
     return {
         "host": args.host,
         "size": "x".join(map(str, args.size)),
