@@ -95,7 +95,7 @@ setup(
     install_requires=[
         "setuptools",
         "numpy>=1.24",
-        "numba>=0.60",
+        "numba>=0.58",
         "opencv-python-headless>=4.8",
         "onnxruntime>=1.17",
         "rosbags>=0.11",

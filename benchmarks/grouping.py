@@ -108,9 +108,10 @@ class Case:
     def __init__(self, shape: tuple[int, int], stride: int, share: float, frames: int = 4) -> None:
         self.shape, self.stride, self.share = shape, stride, share
         self.frames = [self._frame(np.random.default_rng(seed)) for seed in range(frames)]
-        self.grouping, self.tracker = SuperBpd(stride), ClusterTracker()
+        self.grouping = SuperBpd(stride)
         self.grouping.warm_up()
-        self.tracker.warm_up()
+        self.trackers = [ClusterTracker() for _ in self.frames]  # each sees one scene
+        self.trackers[0].warm_up()
         self._work, self._rules = Partition(), PartitionRules()
 
     def _frame(
@@ -126,7 +127,7 @@ class Case:
 
     def partition(self, frame: int) -> None:
         """Turn the field and the mask of cells into regions of cells."""
-        from owseg.grouping import _field, _regions
+        from owseg.grouping import _field
 
         _, field, _, cells = self.frames[frame]
         height, width = cells.shape
@@ -137,13 +138,13 @@ class Case:
         cell = self.stride // 2
         numbers = work.regions(limits_of(self._rules, cell, cells.size * cell * cell), inside)
         assert numbers is not None
-        out = np.zeros(cells.shape, np.uint16)
-        _regions.paint(work.label, numbers, cells * np.uint8(255), 1, 0, 0, height, width, out)
+        out = np.empty(cells.shape, np.uint16)
+        _field.paint(work.label, numbers, cells * np.uint8(255), 1, 0, 0, height, width, out)
 
     def post_processing(self, frame: int) -> None:
         """Turn decisions, field and scores into objects with ids that stay."""
         open_set, field, anomaly, _ = self.frames[frame]
-        self.tracker.update(self.grouping(open_set, field), anomaly)
+        self.trackers[frame].update(self.grouping(open_set, field), anomaly)
 
     def components(self, frame: int) -> None:
         """Let OpenCV label the mask."""

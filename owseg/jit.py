@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, TypeVar
 
 from owseg.errors import MissingDependencyError
@@ -32,6 +33,29 @@ def entry(function: F, options: Mapping[str, Any] = EXACT) -> F:
     except RuntimeError:  # no folder to write to
         return inner(function, options)
     return compiled
+
+
+def warm_up(run: Callable[[], object], *modules: ModuleType) -> None:
+    """Run compiled functions once; without their caches, if those turn out damaged or full.
+
+    Args:
+        run: calls the functions.
+        modules: where they are.
+    """
+    try:
+        run()
+    except Exception:  # a cache can be damaged, or its disk full, in any way
+        for module in modules:
+            for found in vars(module).values():
+                if hasattr(found, "py_func"):
+                    _forget_cache(found)
+        run()
+
+
+def _forget_cache(compiled: Any) -> None:
+    from numba.core.caching import NullCache
+
+    compiled._cache = NullCache()
 
 
 def _njit() -> Callable[..., Any]:

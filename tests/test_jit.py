@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -58,3 +59,32 @@ def test_without_numba(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(MissingDependencyError, match=r"numba.*pip install numba"):
         jit.entry(scaled)
+
+
+def test_a_cache_that_fails_is_forgotten():
+    compiled = jit.entry(scaled)
+
+    def broken(*arguments):
+        raise EOFError
+
+    compiled._cache.load_overload = broken
+    module = ModuleType("kernels")
+    module.compiled, module.other = compiled, 3
+    arguments = np.ones(3, np.float32), np.float32(2), np.float32(1)
+    with pytest.raises(EOFError):
+        compiled(*arguments)
+    found = []
+    jit.warm_up(lambda: found.append(compiled(*arguments)), module)
+    assert found == [9]
+
+
+def test_an_error_of_the_function_itself_is_not_hidden():
+    calls = []
+
+    def run():
+        calls.append(1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        jit.warm_up(run, ModuleType("kernels"))
+    assert len(calls) == 2

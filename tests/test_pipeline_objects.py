@@ -62,6 +62,17 @@ def test_groups_are_found_at_the_resolution_of_the_network(size):
     assert (result.clusters > 0).mean() == pytest.approx((result.open_set == 255).mean(), rel=0.02)
 
 
+@pytest.mark.parametrize("grouping", list(GROUPINGS))
+@pytest.mark.parametrize("size", [(96, 128), (211, 317), (60, 500), (50, 60)])
+def test_only_unknown_pixels_have_a_cluster(grouping, size):
+    pipeline, tracker = Pipeline(FieldEngine(), grouping=grouping), ClusterTracker()
+    for follow in (None, tracker, tracker):
+        result = pipeline.process(Frame(image=discs(size)), tracker=follow)
+        assert result.clusters.dtype == np.uint16
+        assert not result.clusters[result.open_set != 255].any()
+        assert result.clusters.any()
+
+
 @pytest.mark.parametrize(
     ("grouping", "group", "partition", "field"),
     [

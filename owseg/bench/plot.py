@@ -22,6 +22,10 @@ TITLES = {"graph": "network and heads", "rest": "not told apart"}
 """In the order of the bars; "rest" is what no stage accounts for."""
 
 
+_VISIBLE = 0.002
+"""Share of the longest bar below which a stage is not worth a word in the legend."""
+
+
 def plot(figures: Sequence[Figures], path: Path, title: str) -> None:
     """Draw the figures; the suffix of the path decides on the format (.png, .svg, .pdf).
 
@@ -38,8 +42,9 @@ def plot(figures: Sequence[Figures], path: Path, title: str) -> None:
     figure = Figure(figsize=(9.0, 1.7 + 0.42 * len(figures)), layout="constrained")
     axis = figure.subplots()
     parts = [_parts(row) for row in figures]
+    least = _VISIBLE * max(sum(part.values()) for part in parts)
     for name, color in COLORS.items():
-        if any(name in part for part in parts):
+        if any(part.get(name, 0.0) > least for part in parts):
             _stack(axis, parts, name, color)
     for place, row in enumerate(figures):
         _label(axis, place, row)

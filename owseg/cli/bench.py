@@ -107,6 +107,7 @@ def _check(args: argparse.Namespace) -> None:
         not (args.no_torch and (args.recipe or args.checkpoint)),
         "--recipe and --checkpoint are networks in torch; leave out --no-torch",
     )
+    need(args.engines != "", "--engines names none; leave it out for all that run here")
     for path in filter(None, (args.json, args.plot)):
         make_folder(path.parent)
         need(not path.is_dir(), f"{path} is a folder; name a file")
@@ -158,7 +159,9 @@ def _report(args: argparse.Namespace, figures: list[Figures], skipped: list[Skip
     if args.json is not None:
         write_json(args.json, as_json(figures, skipped, threads))
     if args.plot is not None:
-        plot(figures, args.plot, f"{threads} thread{plural} of the CPU, in turn")
+        names = dict.fromkeys(f"{row.model} {row.size[1]}x{row.size[0]}" for row in figures)
+        title = f"{', '.join(names)}, {threads} thread{plural} of the CPU, in turn"
+        plot(figures, args.plot, title)
 
 
 def as_json(figures: list[Figures], skipped: list[Skipped], threads: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from owseg.bundle import shipped_model
 from owseg.datasets.truth_map import TruthMap
 from owseg.engines import ENGINES, Engine, open_engine
-from owseg.engines.onnxruntime import DEVICES
+from owseg.engines.onnxruntime import DEVICES, HEADS
 from owseg.errors import UsageError
 from owseg.evaluation import Evaluation
 from owseg.grouping import GROUPINGS
@@ -56,6 +56,12 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=DEVICES, default="auto", help="where it runs (auto: a GPU if usable)"
     )
+    parser.add_argument(
+        "--heads",
+        choices=HEADS,
+        default="auto",
+        help="of onnxruntime: who computes labels and scores (auto: fused on a CPU)",
+    )
 
 
 def add_bar_argument(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +77,8 @@ def add_bar_argument(parser: argparse.ArgumentParser) -> None:
 
 def engine_from(args: argparse.Namespace) -> Engine:
     """Load the engine that the options choose; says so where another stands in for it."""
-    engine = open_engine(args.model or shipped_model(), args.engine, args.device)
+    model = args.model or shipped_model()
+    engine = open_engine(model, args.engine, args.device, heads=args.heads)
     if notice := getattr(engine, "notice", ""):
         print(f"owseg: on {engine.name}: {notice}", file=sys.stderr)
     return engine

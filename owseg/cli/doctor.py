@@ -65,6 +65,7 @@ def _platform() -> list[Check]:
 def _required() -> list[Check]:
     modules = {
         "numpy": "numpy",
+        "numba": "numba",
         "opencv": "cv2",
         "onnxruntime": "onnxruntime",
         "rosbags": "rosbags",
@@ -165,7 +166,8 @@ def _timed_model() -> str:
         started = time.perf_counter()
         engine.infer(image, slots, 0.5)
         took = (time.perf_counter() - started) * 1e3
-    return f"{m.name}, {m.width}x{m.height}, {len(m.classes)} classes, {took:.0f} ms on the CPU"
+    heads = f"{took:.0f} ms on the CPU, {engine.heads} heads"
+    return f"{m.name}, {m.width}x{m.height}, {len(m.classes)} classes, {heads}"
 
 
 CHECKS: tuple[Callable[[], list[Check]], ...] = (

@@ -1,4 +1,4 @@
-"""Compiled kernels of super-BPD: the direction field and the mask on the partition's grid.
+"""Compiled kernels of super-BPD: field and mask onto the partition's grid, and regions back.
 
 All maps of the partition have a rim of `PAD` cells and rows whose length is a multiple of 8,
 so that no kernel asks whether a neighbour exists, and a row is a whole number of words.
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from owseg.jit import entry, inner
-from owseg.types import UNKNOWN_ID, FloatArray, UInt8Array
+from owseg.types import UNKNOWN_ID, FloatArray, UInt8Array, UInt16Array
 
 PAD = 4
 """Cells around every map: at least the largest radius within which roots join."""
@@ -222,3 +222,53 @@ def _cut_parents(mask: UInt8Array, code: UInt8Array, edge: UInt8Array, y: int, i
             right = np.int64(1 <= k <= 3) - np.int64(5 <= k <= 7)
             if mask[y + down, x + right] == 0:
                 code[y, x] = ROOT
+
+
+@entry
+def paint(
+    label: Any,
+    numbers: UInt16Array,
+    open_set: UInt8Array,
+    cell: int,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    out: UInt16Array,
+) -> None:
+    """Write the numbers of the regions into the unknown pixels of an image.
+
+    Args:
+        label: padded ids of a window of cells.
+        numbers: (N,) number by id.
+        open_set: (H, W) uint8, 255 = unknown.
+        cell: pixels along the side of a cell.
+        top: first row of the window, in cells.
+        left: first column of the window.
+        height: rows of the window.
+        width: columns of the window.
+        out: (H, W); becomes 0 outside the window.
+    """
+    rows, columns = open_set.shape
+    begin = left * cell
+    length = min((left + width) * cell, columns) - begin
+    out[: top * cell] = 0
+    out[min((top + height) * cell, rows) :] = 0
+    line = np.zeros(width * cell, np.uint16)
+    for y in range(height):
+        ids = label[PAD + y, PAD:]
+        if cell == 2:
+            for x in range(width):
+                value = numbers[np.uint32(ids[x])]
+                line[2 * x] = value
+                line[2 * x + 1] = value
+        else:
+            for x in range(width):
+                for k in range(x * cell, (x + 1) * cell):
+                    line[k] = numbers[np.uint32(ids[x])]
+        for row in range((top + y) * cell, min((top + y + 1) * cell, rows)):
+            source, target = open_set[row, begin:], out[row, begin:]
+            out[row, :begin] = 0
+            target[length:] = 0
+            for x in range(length):
+                target[x] = line[x] & np.uint16(-np.int32(source[x] == UNKNOWN_ID))

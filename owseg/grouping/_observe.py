@@ -21,7 +21,9 @@ to one after the last, twice the sum of column positions, sum of row positions (
 sum of scaled anomaly scores."""
 
 _SCALE, _HALF = np.float32(SCALE), np.float32(0.5)
+_ONE = np.uint64(1)
 _RANKS = np.uint64(0x0001020304050607)
+"""Times 1 << 8 k it has k in its highest byte."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -34,7 +36,7 @@ def observe(
     rows: Longs,
     measures: Longs,
     table: Longs,
-    slots: Longs,
+    pairs: Longs,
 ) -> Any:
     """Measure the clusters of a map, and how they overlap with those of the map before.
 
@@ -45,12 +47,11 @@ def observe(
         columns: (w + 1,) first column of the frame that shows each column of the map.
         rows: (h + 1,) the same for rows.
         measures: (N + 1, 9) zeros; becomes the measures of each id of `now`.
-        table: hash table (S, 2), S a power of two, zeros; becomes now << 16 | before, + 1, and
-            the number of cells with both ids.
-        slots: (S / 2,) becomes the places in use.
+        table: hash table (S, 2), S a power of two, zeros before and after.
+        pairs: (S / 2, 3); becomes the id now, the id before and the number of cells with both.
 
     Returns:
-        The number of pairs; the length of `slots`: the table is too small.
+        The number of pairs; the length of `pairs`: the table is too small, and not empty.
     """
     height, width = now.shape
     differs = np.zeros(-(-width // 8) * 8, np.uint8)
@@ -58,42 +59,50 @@ def observe(
     used = 0
     measures[:, LEFT] = columns[width]
     measures[:, TOP] = rows[height]
+    differs[width - 1] = 1
     for y in range(height):
         a, b, scores = now[y], before[y], anomaly[y]
+        below = rows[y + 1] - rows[y]
         for x in range(width - 1):
             differs[x] = np.uint8(a[x] != a[x + 1]) | np.uint8(b[x] != b[x + 1])
-        differs[width - 1] = 1
-        begin = 0
+        begin, start = 0, 0
         for i in range(words.size):
             word = words[i]
             while word != 0:
-                flag = word & (~word + np.uint64(1))
-                word ^= flag
-                end = 8 * i + np.int64((flag * _RANKS) >> np.uint64(56)) + 1
-                one, other = a[begin], b[begin]
+                end = 8 * i + np.int64(((word & (~word + _ONE)) * _RANKS) >> np.uint64(56)) + 1
+                word &= word - _ONE
+                one, other = a[np.uint64(begin)], b[np.uint64(begin)]
+                if one != 0 or other != 0:
+                    key = np.int64(one) << 16 | np.int64(other)
+                    used = _add(table, pairs, used, key, end - begin)
+                    if used == len(pairs):
+                        return used
+                begin = end
+                if end < width and a[np.uint64(end)] == one:
+                    continue
                 if one != 0:
                     row = measures[one]
-                    left, right = columns[begin], columns[end]
-                    pixels = (right - left) * (rows[y + 1] - rows[y])
+                    left, right = columns[np.uint64(start)], columns[np.uint64(end)]
+                    pixels = (right - left) * below
                     if pixels > 0:
                         row[AREA] += pixels
                         row[LEFT] = min(row[LEFT], left)
                         row[RIGHT] = max(row[RIGHT], right)
                         row[TOP] = min(row[TOP], rows[y])
                         row[BOTTOM] = rows[y + 1]
-                    row[CELLS] += end - begin
-                    row[COLUMNS] += (end - begin) * (begin + end - 1)
-                    row[ROWS] += (end - begin) * y
-                    part, total = scores[begin:end], np.int64(0)
-                    for x in range(end - begin):
+                    row[CELLS] += end - start
+                    row[COLUMNS] += (end - start) * (start + end - 1)
+                    row[ROWS] += (end - start) * y
+                    part, total = scores[start:end], np.int64(0)
+                    for x in range(end - start):
                         total += np.int32(part[x] * _SCALE + _HALF)
                     row[ANOMALY] += total
-                if one != 0 or other != 0:
-                    key = (np.int64(one) << 16 | np.int64(other)) + 1
-                    used = _add(table, slots, used, key, end - begin)
-                    if used == slots.size:
-                        return used
-                begin = end
+                start = end
+    for k in range(used):
+        slot = pairs[k, 2]
+        key, cells = table[slot]
+        pairs[k, 0], pairs[k, 1], pairs[k, 2] = key >> 16, key & 0xFFFF, cells
+        table[slot] = 0
     return used
 
 
@@ -111,18 +120,28 @@ def show(
         out: (H, W) uint16.
     """
     height, width = clusters.shape
-    plain = columns[width] == width
+    differs = np.zeros(-(-width // 8) * 8, np.uint8)
+    words = differs.view(np.uint64)
+    differs[width - 1] = 1
     line = np.empty(columns[width], np.uint16)
     for y in range(height):
         ids = clusters[y]
-        if plain:
-            for x in range(width):
-                line[x] = table[ids[x]]
-        else:
-            for x in range(width):
-                value = table[ids[x]]
-                for k in range(columns[x], columns[x + 1]):
-                    line[k] = value
+        above, change = clusters[max(y - 1, 0)], np.uint16(y == 0)
+        for x in range(width):
+            change = np.uint16(change | (ids[x] ^ above[x]))
+        for x in range(width - 1):
+            differs[x] = np.uint8(ids[x] != ids[x + 1])
+        begin = 0
+        for i in range(words.size if change != 0 else 0):
+            word = words[i]
+            while word != 0:
+                end = 8 * i + np.int64(((word & (~word + _ONE)) * _RANKS) >> np.uint64(56)) + 1
+                word &= word - _ONE
+                value = table[ids[np.uint64(begin)]]
+                part = line[columns[np.uint64(begin)] : columns[np.uint64(end)]]
+                for k in range(part.size):
+                    part[k] = value
+                begin = end
         for row in range(rows[y], rows[y + 1]):
             target = out[row]
             for k in range(line.size):
@@ -130,14 +149,14 @@ def show(
 
 
 @inner
-def _add(table: Longs, slots: Longs, used: int, key: int, value: int) -> Any:
-    """Add to the entry of a key; return the number of entries."""
+def _add(table: Longs, pairs: Longs, used: int, key: int, value: int) -> Any:
+    """Add to the entry of a key, and note the place of a new one; return the number of entries."""
     last = np.uint64(table.shape[0] - 1)
     slot = ((np.uint64(key) * _MIX) >> np.uint64(32)) & last
     while table[slot, 0] != key:
-        if table[slot, 0] == 0:
+        if table[slot, 1] == 0:
             table[slot, 0] = key
-            slots[used] = slot
+            pairs[used, 2] = slot
             used += 1
             break
         slot = (slot + np.uint64(1)) & last

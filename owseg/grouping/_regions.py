@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from owseg.grouping._field import PAD, SOURCE
+from owseg.grouping._field import SOURCE
 from owseg.grouping._trees import Ints, Longs
 from owseg.jit import entry, inner
-from owseg.types import UNKNOWN_ID, UInt8Array, UInt16Array
+from owseg.types import UInt8Array, UInt16Array
 
 Means = npt.NDArray[np.float64]
 
@@ -378,52 +378,3 @@ def _longest_border(
         border[_other_end(parent, edges, half)] = 0
         half = nexts[half]
     return best
-
-
-# Pixels ----------------------------------------------------------------------------------------
-
-
-@entry
-def paint(
-    label: Ints,
-    numbers: UInt16Array,
-    open_set: UInt8Array,
-    cell: int,
-    top: int,
-    left: int,
-    height: int,
-    width: int,
-    out: UInt16Array,
-) -> None:
-    """Write the numbers of the regions into the unknown pixels of an image.
-
-    Args:
-        label: padded ids of a window of cells.
-        numbers: (N,) number by id.
-        open_set: (H, W) uint8, 255 = unknown.
-        cell: pixels along the side of a cell.
-        top: first row of the window, in cells.
-        left: first column of the window.
-        height: rows of the window.
-        width: columns of the window.
-        out: (H, W) zeros; written within the window.
-    """
-    rows, columns = open_set.shape
-    begin = left * cell
-    length = min((left + width) * cell, columns) - begin
-    line = np.zeros(width * cell, np.uint16)
-    for y in range(height):
-        ids = label[PAD + y, PAD:]
-        if cell == 2:
-            for x in range(width):
-                value = numbers[np.uint32(ids[x])]
-                line[2 * x] = value
-                line[2 * x + 1] = value
-        else:
-            for x in range(width):
-                for k in range(x * cell, (x + 1) * cell):
-                    line[k] = numbers[np.uint32(ids[x])]
-        for row in range((top + y) * cell, min((top + y + 1) * cell, rows)):
-            source, target = open_set[row, begin:], out[row, begin:]
-            for x in range(length):
-                target[x] = line[x] & np.uint16(-np.int32(source[x] == UNKNOWN_ID))

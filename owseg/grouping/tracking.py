@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from owseg.errors import UsageError
+from owseg.jit import warm_up
 from owseg.types import Cluster, FloatArray, UInt16Array
 
 Longs = npt.NDArray[np.int64]
@@ -59,18 +60,9 @@ class TrackingRules:
                 )
 
 
-@dataclass(slots=True)
-class _Track:
-    """An object with an id: its middle and step per frame in cells, its age, frames lost."""
-
-    id: int
-    row: float
-    column: float
-    cells: float
-    born: int
-    down: float = 0.0
-    right: float = 0.0
-    lost: int = 0
+ID, ROW, COLUMN, CELLS, DOWN, RIGHT, BORN, LOST = range(8)
+"""Columns of tracks: the id (0 = there was none left), middle and size in cells of the map,
+cells per frame, the number of the frame that saw it first, frames since it was seen."""
 
 
 class ClusterTracker:
@@ -101,14 +93,13 @@ class ClusterTracker:
 
     def _forget(self) -> None:
         self._before: UInt16Array = np.zeros((0, 0), np.uint16)
-        self._seen: list[_Track] = []
-        self._lost: list[_Track] = []
+        self._seen, self._lost = np.zeros((2, 0, 8))
         self._frames = 0
 
     def warm_up(self) -> None:
         """Compile what no cache has yet."""
-        empty = np.zeros((2, 2), np.uint16)
-        ClusterTracker(self._rules).update(empty, np.zeros((2, 2), np.float32))
+        clusters, scores = np.eye(2, dtype=np.uint16), np.zeros((2, 2), np.float32)
+        warm_up(lambda: ClusterTracker(self._rules).update(clusters, scores), self._kernel)
 
     def update(
         self,
@@ -140,144 +131,126 @@ class ClusterTracker:
             )
         clusters = np.require(clusters, np.uint16, ("C", "A", "W"))
         if self._before.shape != clusters.shape:
-            self._bury([*self._seen, *self._lost])
+            self._bury(np.concatenate([self._seen, self._lost]))
             self._forget()
             self._before = np.zeros_like(clusters)
         edges = [_edges(*pair) for pair in zip(clusters.shape, size or clusters.shape, strict=True)]
         measures, pairs = self._observed(clusters, anomaly, edges)
         self._frames += 1
-        tracks = self._assigned(measures, pairs)
+        self._seen = self._assigned(measures, pairs)
         self._before = clusters
-        table = np.array([0, *(track.id for track in tracks)], np.uint16)
+        table = np.zeros(len(measures) + 1, np.uint16)
+        table[1:] = self._seen[:, ID]
         shown = np.empty((edges[0][-1], edges[1][-1]), np.uint16)
         self._kernel.show(table, clusters, edges[1], edges[0], shown)
-        return shown, tuple(self._described(tracks, measures))
+        return shown, tuple(self._described(measures))
 
     def _observed(
         self, clusters: UInt16Array, anomaly: FloatArray, edges: Sequence[Longs]
     ) -> tuple[Longs, Longs]:
-        """Return measures (N, 9) and overlaps (P, 3): index now, index before, cells."""
+        """Return measures (N, 9) and overlaps (P, 3): id now, id before, cells."""
         scores = np.require(anomaly, np.float32, ("C", "A", "W"))
         count = int(clusters.max(initial=0))
         while True:
             measures = np.zeros((count + 1, 9), np.int64)
-            slots = np.empty(len(self._table) // 2, np.int64)
+            pairs = np.empty((len(self._table) // 2, 3), np.int64)
             used = self._kernel.observe(
-                clusters, self._before, scores, edges[1], edges[0], measures, self._table, slots
+                clusters, self._before, scores, edges[1], edges[0], measures, self._table, pairs
             )
-            entries = self._table[slots[:used]]
-            self._table[slots[:used]] = 0
-            if used < slots.size:
-                break
+            if used < len(pairs):
+                return measures[1:], pairs[:used]
             self._table = np.zeros((2 * len(self._table), 2), np.int64)
-        keys = entries[:, 0] - 1
-        pairs = np.stack([(keys >> 16) - 1, (keys & 0xFFFF) - 1, entries[:, 1]], axis=1)
-        return measures[1:], pairs
 
     # Who is who --------------------------------------------------------------------------------
 
-    def _assigned(self, measures: Longs, pairs: Longs) -> list[_Track]:
-        """Return the track of each object of this frame."""
-        found: list[_Track | None] = [None] * len(measures)
-        for i, j in self._overlapping(measures, pairs):
-            found[i] = self._seen[j]
-        continued = {id(track) for track in found if track is not None}
-        waiting = [t for t in (*self._seen, *self._lost) if id(t) not in continued]
-        news = [i for i, track in enumerate(found) if track is None]
-        for i, j in self._near(measures, news, waiting):
-            found[i] = waiting[j]
-            continued.add(id(waiting[j]))
-        self._lose([track for track in waiting if id(track) not in continued])
-        self._seen = [
-            self._born(*place) if track is None else _moved(track, *place)
-            for track, place in zip(found, _places(measures).tolist(), strict=True)
-        ]
-        return self._seen
+    def _assigned(self, measures: Longs, pairs: Longs) -> Floats:
+        """Return the tracks of the objects of this frame; those without an object get lost."""
+        tracks = _begun(measures, self._frames)
+        known = np.concatenate([self._seen, self._lost])
+        found, free = np.full(len(tracks), -1, np.int64), np.ones(len(known), np.bool_)
+        for i, j in self._overlapping(tracks, pairs):
+            found[i], free[j] = j, False
+        waiting, news = np.flatnonzero(free), np.flatnonzero(found < 0)
+        for i, j in self._near(tracks[news], known[waiting]):
+            found[news[i]], free[waiting[j]] = waiting[j], False
+        self._lose(known[free])
+        stays = found >= 0
+        old = known[found[stays]]
+        moved = (tracks[stays, ROW:CELLS] - old[:, ROW:CELLS]) / (old[:, LOST:] + 1)
+        tracks[stays, DOWN:BORN] = moved
+        tracks[stays, ID], tracks[stays, BORN] = old[:, ID], old[:, BORN]
+        tracks[~stays, ID] = [self._new_id() for _ in range(len(tracks) - len(old))]
+        return tracks
 
-    def _overlapping(self, measures: Longs, pairs: Longs) -> list[tuple[int, int]]:
+    def _overlapping(self, tracks: Floats, pairs: Longs) -> list[tuple[int, int]]:
         """Pair objects with those of the frame before, the largest IoU first."""
-        pairs = pairs[(pairs[:, 0] >= 0) & (pairs[:, 1] >= 0)]
-        before = np.array([track.cells for track in self._seen])
-        now, then, shared = pairs.T
-        union = measures[now, self._kernel.CELLS] + before[then] - shared
-        iou = shared / np.maximum(union, 1)
+        pairs = pairs[(pairs[:, 0] > 0) & (pairs[:, 1] > 0)]
+        now, then, shared = pairs[:, 0] - 1, pairs[:, 1] - 1, pairs[:, 2]
+        iou = shared / (tracks[now, CELLS] + self._seen[then, CELLS] - shared)
         keep = iou > self._rules.min_iou
         return _greedy(now[keep], then[keep], -iou[keep])
 
-    def _near(
-        self, measures: Longs, news: Sequence[int], waiting: Sequence[_Track]
-    ) -> list[tuple[int, int]]:
+    def _near(self, news: Floats, waiting: Floats) -> list[tuple[int, int]]:
         """Pair objects with lost ones whose place they may have, the nearest first."""
-        if not news or not waiting:
+        if not len(news) or not len(waiting):
             return []
-        here = _places(measures)[list(news)][:, None]
-        there = np.array([_expected(track) for track in waiting])
-        gap = np.hypot(here[..., 0] - there[:, 0], here[..., 1] - there[:, 1])
-        growth = here[..., 2] / there[:, 2]
-        distance = gap / np.sqrt(np.minimum(here[..., 2], there[:, 2]))
+        there = waiting[:, ROW:CELLS] + waiting[:, DOWN:BORN] * (waiting[:, LOST:] + 1)
+        gap = np.linalg.norm(news[:, None, ROW:CELLS] - there, axis=2)
+        cells = news[:, None, CELLS], waiting[:, CELLS]
+        growth = cells[0] / cells[1]
+        distance = gap / np.sqrt(np.minimum(*cells))
         fits = np.maximum(growth, 1 / growth) <= self._rules.max_growth
         i, j = np.nonzero(fits & (distance <= self._rules.reach))
-        chosen = _greedy(i, j, distance[i, j])
-        return [(news[a], b) for a, b in chosen]
+        return _greedy(i, j, distance[i, j])
 
     # Births and deaths -------------------------------------------------------------------------
 
-    def _born(self, row: float, column: float, cells: float) -> _Track:
+    def _new_id(self) -> int:
         if self._fresh <= self._rules.last_id:
-            number = self._fresh
             self._fresh += 1
-        else:
-            number = self._free.popleft() if self._free else 0
-        return _Track(number, row, column, cells, self._frames)
+            return self._fresh - 1
+        return self._free.popleft() if self._free else 0
 
-    def _lose(self, tracks: Sequence[_Track]) -> None:
+    def _lose(self, tracks: Floats) -> None:
         """Remember the places of objects that are not seen, for a while."""
-        for track in tracks:
-            track.lost += 1
-        self._lost = [track for track in tracks if track.lost <= self._rules.patience]
-        self._bury([track for track in tracks if track.lost > self._rules.patience])
+        tracks[:, LOST] += 1
+        patient = tracks[:, LOST] <= self._rules.patience
+        self._lost = tracks[patient]
+        self._bury(tracks[~patient])
 
-    def _bury(self, tracks: Sequence[_Track]) -> None:
-        self._free.extend(track.id for track in tracks if track.id)
+    def _bury(self, tracks: Floats) -> None:
+        """Give back the ids of objects that are gone."""
+        self._free.extend(int(number) for number in tracks[:, ID] if number)
 
-    def _described(self, tracks: Sequence[_Track], measures: Longs) -> list[Cluster]:
+    def _described(self, measures: Longs) -> list[Cluster]:
         k = self._kernel
-        described = []
-        for track, measure in zip(tracks, measures.tolist(), strict=True):
-            left, top = measure[k.LEFT], measure[k.TOP]
-            if track.id and measure[k.AREA]:
-                described.append(
-                    Cluster(
-                        id=track.id,
-                        area=measure[k.AREA],
-                        box=(left, top, measure[k.RIGHT] - left, measure[k.BOTTOM] - top),
-                        mean_anomaly=measure[k.ANOMALY] / (measure[k.CELLS] * k.SCALE),
-                        age=self._frames - track.born + 1,
-                    )
-                )
-        return described
+        means = measures[:, k.ANOMALY] / (np.maximum(measures[:, k.CELLS], 1) * k.SCALE)
+        boxes = measures[:, [k.AREA, k.LEFT, k.TOP, k.RIGHT, k.BOTTOM]].tolist()
+        return [
+            Cluster(
+                id=int(number),
+                area=area,
+                box=(left, top, right - left, bottom - top),
+                mean_anomaly=mean,
+                age=self._frames - int(born) + 1,
+            )
+            for (number, born), mean, (area, left, top, right, bottom) in zip(
+                self._seen[:, [ID, BORN]].tolist(), means.tolist(), boxes, strict=True
+            )
+            if number and area
+        ]
 
 
-def _places(measures: Longs) -> Floats:
-    """Return the middle row, the middle column and the number of cells of each object."""
-    from owseg.grouping._observe import CELLS, COLUMNS, ROWS
+def _begun(measures: Longs, frame: int) -> Floats:
+    """Return tracks (N, 8) that begin in this frame and have no id yet."""
+    from owseg.grouping import _observe
 
-    cells = np.maximum(measures[:, CELLS], 1)
-    return np.stack([measures[:, ROWS] / cells, measures[:, COLUMNS] / (2 * cells), cells], axis=1)
-
-
-def _expected(track: _Track) -> tuple[float, float, float]:
-    """Return where an object should be by now, and its size."""
-    steps = track.lost + 1
-    return track.row + steps * track.down, track.column + steps * track.right, track.cells
-
-
-def _moved(track: _Track, row: float, column: float, cells: float) -> _Track:
-    """Note where an object has been seen."""
-    steps = track.lost + 1
-    track.down, track.right = (row - track.row) / steps, (column - track.column) / steps
-    track.row, track.column, track.cells, track.lost = row, column, cells, 0
-    return track
+    tracks = np.zeros((len(measures), 8))
+    tracks[:, CELLS] = np.maximum(measures[:, _observe.CELLS], 1)
+    tracks[:, ROW] = measures[:, _observe.ROWS] / tracks[:, CELLS]
+    tracks[:, COLUMN] = measures[:, _observe.COLUMNS] / (2 * tracks[:, CELLS])
+    tracks[:, BORN] = frame
+    return tracks
 
 
 def _greedy(

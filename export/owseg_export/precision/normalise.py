@@ -96,3 +96,7 @@ def _replace(
     for old in chain:
         graph.node.remove(old)
     graph.node.insert(place, node)
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

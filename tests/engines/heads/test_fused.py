@@ -219,13 +219,12 @@ def test_a_tie_with_a_known_class_stays_known():
 
 
 def test_the_radius_is_a_squared_distance_and_exclusive():
-    at = {x: slots_at((2, (x, 0, 0), 4.0)) for x in (10.0,)}[10.0]
-    assert [run_one(unit_spec(), (x, 0, 0), at)["known"] for x in (8, 8.001, 11.999, 12)] == [
-        0,
-        5,
-        5,
-        0,
-    ]
+    slots = slots_at((2, (10, 0, 0), 4.0))
+    assert [run_one(unit_spec(), (x, 0, 0), slots)["known"] for x in (8, 12)] == [0, 0]
+    places = np.array([8, 8.001, 11.999, 12], np.float32)
+    row = np.stack([places, 0 * places, 0 * places])[None, :, None]
+    found = FusedHeads(unit_spec(), (1, 4)).run(row, slots, 1.0, ("known",))
+    assert found["known"].tolist() == [[[0, 5, 5, 0]]]
 
 
 @pytest.mark.parametrize("radius", [0.0, -1.0])
@@ -250,7 +249,10 @@ def test_the_threshold_is_exclusive_and_a_claim_is_never_unknown():
     at = run_one(spec, (0, 0, 0), nothing)["anomaly"]
     assert at == pytest.approx(0.7)
     assert run_one(spec, (0, 0, 0), nothing, at)["open_set"] == 0
-    assert run_one(spec, (0, 0, 0), nothing, np.nextafter(np.float32(at), 0))["open_set"] == 255
+    assert (
+        run_one(spec, (0, 0, 0), nothing, np.nextafter(np.float32(at), np.float32(0)))["open_set"]
+        == 255
+    )
     claimed = slots_at((2, (0, 0, 0), 0.1))
     assert run_one(spec, (0, 0, 0), claimed, 0.0) == {"known": 5, "anomaly": at, "open_set": 5}
 

@@ -65,6 +65,7 @@ def test_the_same_values_by_one_node(steps, order) -> None:
     onnx.checker.check_model(model)
     kinds = [node.op_type for node in model.graph.node]
     assert kinds == [*order, "BatchNormalization", "Conv"]
+    assert not [t.name for t in model.graph.initializer if t.name.startswith("c")]
     np.testing.assert_allclose(run(model), want, rtol=1e-5, atol=1e-4)
 
 
