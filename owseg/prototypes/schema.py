@@ -96,12 +96,23 @@ def create_tables(db: sqlite3.Connection) -> None:
 
 
 def check(db: sqlite3.Connection) -> None:
-    """Check the whole file: pages, tables, versions, and each class.
+    """Check the whole file: pages, tables, versions, and each class, all at one moment.
 
     Raises:
         DamagedError: something contradicts itself.
         sqlite3.Error: pages cannot be read.
     """
+    if db.in_transaction:
+        _check(db)
+        return
+    db.execute("BEGIN")  # or a change of another process comes between two of the questions
+    try:
+        _check(db)
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _check(db: sqlite3.Connection) -> None:
     (report,) = db.execute("PRAGMA integrity_check(1)").fetchone()
     if report != "ok":
         raise DamagedError(" ".join(str(report).split()))
