@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -44,10 +45,20 @@ class Setting:
     Attributes:
         name: for the table.
         environment: variables of both processes.
+        fast_profile: XML profile for Fast DDS, "" = none.
     """
 
     name: str
     environment: dict[str, str] = field(default_factory=dict)
+    fast_profile: str = ""
+
+    def variables(self, folder: Path) -> dict[str, str]:
+        """Return the environment of both processes; files that it names go to a folder."""
+        if not self.fast_profile:
+            return self.environment
+        path = folder / "profile.xml"
+        path.write_text(self.fast_profile, encoding="utf-8")
+        return {**self.environment, "FASTRTPS_DEFAULT_PROFILES_FILE": str(path)}
 
 
 CYCLONE = (
@@ -59,7 +70,17 @@ CYCLONE = (
         environment={"CYCLONEDDS_URI": (CONFIG / "cyclonedds.xml").as_uri()},
     ),
 )
-FAST = (Setting(name="defaults"),)
+FAST_PROFILE = (CONFIG / "fastdds.xml").read_text(encoding="utf-8")
+FAST_UDP = re.sub(
+    r"(<userTransports>\s*)<transport_id>images_shm</transport_id>", r"\1", FAST_PROFILE
+)
+FAST = (
+    Setting(name="defaults"),
+    Setting(name="config/fastdds.xml", fast_profile=FAST_PROFILE),
+    Setting(name="UDP only", environment={"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}),
+    Setting(name="UDP only, config/fastdds.xml", fast_profile=FAST_UDP),
+)
+VARIABLES = ("CYCLONEDDS_URI", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
 
 
 def settings_of(host: str) -> tuple[Setting, ...]:
@@ -70,14 +91,17 @@ def settings_of(host: str) -> tuple[Setting, ...]:
 
 def measure(setting: Setting, reliability: str, args: argparse.Namespace) -> dict[str, Any] | None:
     """Run `dds_transport.py` once; None where hardly anything arrived."""
-    environment = {key: value for key, value in os.environ.items() if key != "CYCLONEDDS_URI"}
+    environment = {key: value for key, value in os.environ.items() if key not in VARIABLES}
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder) / "figures.json"
         command = [sys.executable, str(HERE / "dds_transport.py"), "--host", args.host]
         command += ["--reliability", reliability, "--size", args.size, "--hz", str(args.hz)]
         command += ["--frames", str(args.frames), "--json", str(figures)]
         done = subprocess.run(
-            command, env=environment | setting.environment, capture_output=True, text=True
+            command,
+            env=environment | setting.variables(Path(folder)),
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             print(f"{setting.name}, {reliability}: {done.stderr.strip()}", file=sys.stderr)

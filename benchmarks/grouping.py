@@ -116,20 +116,21 @@ class Case:
 
     def _frame(
         self, rng: np.random.Generator
-    ) -> tuple[UInt8Array, FloatArray, FloatArray, UInt8Array]:
+    ) -> tuple[UInt8Array, FloatArray, FloatArray, UInt8Array, UInt8Array]:
         labels = voronoi(self.shape, SEEDS, rng)
         unknown = labels <= round(self.share * SEEDS)
         open_set = np.where(unknown, 255, 0).astype(np.uint8)
         anomaly = rng.random(self.shape, dtype=np.float32)
         cell = self.stride // 2
         cells = np.ascontiguousarray(unknown[::cell, ::cell]).view(np.uint8)
-        return open_set, simulated(labels, self.stride, rng), anomaly, cells
+        field = simulated(labels, self.stride, rng)
+        return open_set, field, anomaly, cells, cells * np.uint8(255)
 
     def partition(self, frame: int) -> None:
         """Turn the field and the mask of cells into regions of cells."""
         from owseg.grouping import _field
 
-        _, field, _, cells = self.frames[frame]
+        _, field, _, cells, opened = self.frames[frame]
         height, width = cells.shape
         work = self._work
         work.lay_out(height, width)
@@ -139,11 +140,11 @@ class Case:
         numbers = work.regions(limits_of(self._rules, cell, cells.size * cell * cell), inside)
         assert numbers is not None
         out = np.empty(cells.shape, np.uint16)
-        _field.paint(work.label, numbers, cells * np.uint8(255), 1, 0, 0, height, width, out)
+        _field.paint(work.label, numbers, opened, 1, 0, 0, height, width, out)
 
     def post_processing(self, frame: int) -> None:
         """Turn decisions, field and scores into objects with ids that stay."""
-        open_set, field, anomaly, _ = self.frames[frame]
+        open_set, field, anomaly, *_ = self.frames[frame]
         self.trackers[frame].update(self.grouping(open_set, field), anomaly)
 
     def components(self, frame: int) -> None:

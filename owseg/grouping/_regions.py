@@ -140,7 +140,8 @@ def merge_regions(
         (N,) another id of the region, by id; the lowest id of a region has itself.
     """
     parent = np.arange(area.size).astype(np.int32)
-    order = _merge_order(edges, means, area, repel, max(weak_large, weak_small), small)
+    weak = max(weak_large, weak_small)
+    order = _merge_order(edges, means, area, repel, weak, small)
     heads, tails, foes = _empty_lists(area.size)
     nexts = np.full(2 * edges.size, -1, np.int32)
     for e in range(edges.size):
@@ -150,6 +151,8 @@ def merge_regions(
                 foes[i] += 1
     for smaller in (False, True):
         for e in order:
+            if not smaller and means[e] >= weak:
+                break
             i, j = _find(parent, edges[e] >> 32), _find(parent, edges[e] & _LOW)
             least = min(area[i], area[j])
             if i == j or (least <= small) != smaller:
@@ -185,9 +188,11 @@ def absorb_slivers(parent: Ints, area: Ints, edges: Longs, lengths: Longs, slive
     nexts = np.full(2 * edges.size, -1, np.int32)
     for e in range(edges.size):
         i, j = _find(parent, edges[e] >> 32), _find(parent, edges[e] & _LOW)
-        if i != j:
-            _link(heads, tails, nexts, i, 2 * e)
-            _link(heads, tails, nexts, j, 2 * e + 1)
+        if i != j:  # nobody asks for the neighbours of a region that is large enough
+            if area[i] < sliver:
+                _link(heads, tails, nexts, i, 2 * e)
+            if area[j] < sliver:
+                _link(heads, tails, nexts, j, 2 * e + 1)
     border = np.zeros(area.size, np.int64)
     for first in _slivers(parent, area, sliver):
         i = _find(parent, first)

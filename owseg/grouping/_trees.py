@@ -263,7 +263,7 @@ def touching_pairs(
         second: cells on the other side.
         table: hash table (S, 2), S a power of two, zeros; becomes i << 32 | j with i < j, and
             number of cells << 32 | sum of angles, 0..128 each.
-        slots: (S / 2,) becomes the places of the pairs in the table.
+        slots: fewer than S; becomes the places of the pairs in the table.
 
     Returns:
         The number of pairs; the length of `slots`: the table is too small.

@@ -21,7 +21,7 @@ PAD = 4
 Ints = npt.NDArray[np.int32]
 
 _UNITS = 128.0 / 180.0
-_FIRST_SLOTS = 1 << 13
+_FIRST_SLOTS = 1 << 14
 
 
 class Limits(NamedTuple):
@@ -149,7 +149,7 @@ class Partition:
     def _pairs(self, touching: int) -> Ints:
         """Sum up the borders; return the places of the pairs in the table."""
         while True:
-            slots = np.empty(len(self._table) // 2, np.int32)
+            slots = np.empty(len(self._table) // 4, np.int32)  # more would collide too often
             used = self._trees.touching_pairs(
                 self.label,
                 self._code,

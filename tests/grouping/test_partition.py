@@ -136,7 +136,7 @@ def test_buffers_grow(slow):
     work = Partition()
     limits = LENIENT._replace(turn=0, radius=1, sliver=0.0, small=0.0, weak_large=0, weak_small=0)
     found = fast(work, angle, mask, limits)
-    assert len(work._table) > 1 << 13
+    assert len(work._table) > 1 << 14
     again = fast(work, angle, mask, limits)
     np.testing.assert_array_equal(found, again)
     assert (found > 0).all()
