@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from owseg.bundle import OUTPUTS
+from owseg.closing import Closing
 from owseg.errors import EngineError
 from owseg.manifest import Manifest
 from owseg.types import FloatArray, UInt8Array
@@ -104,15 +104,10 @@ class Engine(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
-class BaseEngine:
+class BaseEngine(Closing):
     """Context management and input checks for engines.
 
     Attributes:
@@ -158,14 +153,3 @@ class BaseEngine:
 
     def close(self) -> None:
         """Free what the engine holds."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from sqlite3 import Connection
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
+from owseg.closing import Closing
 from owseg.errors import PrototypeError, StoreError, UsageError
 from owseg.prototypes import schema
 from owseg.prototypes.checks import (
@@ -46,11 +45,8 @@ from owseg.prototypes.history import (
 from owseg.render import distinct_color
 from owseg.types import UNKNOWN_ID, ClassInfo, FloatArray
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
-
-class PrototypeStore:
+class PrototypeStore(Closing):
     """Novel classes in one file. A context manager; threads may share it.
 
     The first class ties the store to the network it was learnt with, until every change is
@@ -273,17 +269,6 @@ class PrototypeStore:
     def close(self) -> None:
         """Let go of the file; it is complete then and may be copied."""
         self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from owseg import images
+from owseg.closing import Closing
 from owseg.errors import BagError, ImageError, UsageError
 from owseg.replay.bag_files import resolve_bag
 from owseg.replay.messages import COMPRESSED_IMAGE, IMAGE, CdrMessage, deserialize, header_of
@@ -54,7 +54,7 @@ class _Message:
     parse_ms: float
 
 
-class BagSource:
+class BagSource(Closing):
     """Images of one topic of a recording, in the order of the recording.
 
     Attributes:
@@ -217,19 +217,6 @@ class BagSource:
         """Close the files; closing twice is fine."""
         if self._reader.is_open:
             self._reader.close()
-
-    def __enter__(self) -> BagSource:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the files."""
-        self.close()
 
 
 def _open(target: Path, path: Path) -> Reader:

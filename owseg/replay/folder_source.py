@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
+from owseg.closing import Closing
 from owseg.errors import ImageError, InputError
 from owseg.images import CompressedFields, decode_compressed, encode_image
 from owseg.replay.bag_files import natural_key
@@ -40,7 +40,7 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(found, key=natural_key)
 
 
-class FolderSource:
+class FolderSource(Closing):
     """Image files in natural order, stamped at a fixed rate from 1 s on.
 
     Each image also comes as a message: jpeg and png files as they are on
@@ -91,21 +91,6 @@ class FolderSource:
             log_time_ns=stamp_ns,
             decode_ms=decode_ms,
         )
-
-    def close(self) -> None:
-        """Nothing stays open between two images."""
-
-    def __enter__(self) -> FolderSource:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to close."""
 
 
 def _files(path: Path) -> Sequence[Path]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
+from owseg.closing import Closing
 from owseg.errors import InputError
 from owseg.replay.samples import Sample
 from owseg.types import Frame
@@ -21,7 +21,7 @@ _DEFAULT_RATE_HZ = 30.0
 _FRAME_ID = "camera"
 
 
-class VideoSource:
+class VideoSource(Closing):
     """Frames of a video, stamped by its frame rate from 1 s on; they carry no message.
 
     Args:
@@ -66,21 +66,6 @@ class VideoSource:
         stamp_ns = _FIRST_STAMP_NS + index * self._period_ns
         frame = Frame(image=image, stamp_ns=stamp_ns, frame_id=_FRAME_ID, index=index)
         return Sample(frame=frame, log_time_ns=stamp_ns, decode_ms=decode_ms)
-
-    def close(self) -> None:
-        """Nothing stays open between two iterations."""
-
-    def __enter__(self) -> VideoSource:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to close."""
 
 
 def _open(path: Path) -> cv2.VideoCapture:

@@ -6,11 +6,11 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
+from owseg.closing import Closing
 from owseg.errors import InputError
 from owseg.replay.samples import Sample
 from owseg.types import Frame
@@ -23,7 +23,7 @@ def is_device(path: Path) -> bool:
     return path.exists() and stat.S_ISCHR(path.stat().st_mode)
 
 
-class DeviceSource:
+class DeviceSource(Closing):
     """Images of a video device, stamped when they were read.
 
     Args:
@@ -76,16 +76,3 @@ class DeviceSource:
     def close(self) -> None:
         """Let go of the device."""
         self._capture.release()
-
-    def __enter__(self) -> DeviceSource:
-        """Return the source itself."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let go of the device."""
-        self.close()
