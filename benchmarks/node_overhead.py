@@ -15,11 +15,17 @@ Columns, median and 95th percentile in milliseconds:
 - pipeline: resize, engine, resize back, grouping; not counted as added;
 - render: the arrays of confidence, clusters and overlay, for topics with subscribers;
 - publish: messages made and sent;
-- added: decode + publish.
+- wire: of that, within Cyclone DDS: the bytes of a ready message copied, cut into datagrams
+  and given to the kernel. Whoever sends so many bytes over DDS needs it;
+- added: decode + publish;
+- own: added - wire, what the node itself needs.
 
-With --cpu, decode, render, publish and added are processor time of the thread that runs the
+With --cpu, all but transport and pipeline are processor time of the thread that runs the
 frames, in the kernel too: what they take where nothing else wants the processor. What other
 threads and processes take has no such figure; transport and pipeline are left out.
+
+How much the wire takes depends on the size of datagrams; compare with
+CYCLONEDDS_URI=file://$PWD/config/cyclonedds.xml.
 """
 
 from __future__ import annotations
@@ -33,7 +39,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,15 +50,19 @@ import numpy as np
 
 from owseg.images import encode_image, encode_jpeg
 from owseg.outputs import CLUSTERS, CONFIDENCE, IMAGES, MASK, OVERLAY, PROBABILITY
+from owseg_ros.commands.node import start
 from owseg_ros.hosts import Host, open_runtime
 from owseg_ros.hosts.base import NS_PER_S, Message
 from owseg_ros.hosts.qos import LATEST
+from owseg_ros.hosts.standalone.cyclone import lib
 from owseg_ros.perception import camera as camera_module
 from owseg_ros.perception.counters import Counters, spread
-from owseg_ros.perception.main import main as perception
 from owseg_ros.watchdog import COMPRESSED, RAW
 
-STAGES = ("transport", "decode", "pipeline", "render", "publish", "added")
+STAGES = ("transport", "decode", "pipeline", "render", "publish", "wire", "added", "own")
+WIRE = ("ddsi_serdata_from_ser_iov", "dds_writecdr")
+"""Functions of Cyclone DDS that send a message."""
+
 WAIT_S = 10.0
 
 
@@ -94,6 +104,7 @@ CASES = (
 def run_node(argv: list[str], log: Path, *, cpu: bool) -> int:
     """Run the node in this process; write the durations of each frame as lines of JSON."""
     clock = time.thread_time if cpu else time.perf_counter
+    wire = time_wire(clock)
     with log.open("w", buffering=1) as file:
 
         class Noted(Counters):
@@ -101,11 +112,31 @@ def run_node(argv: list[str], log: Path, *, cpu: bool) -> int:
 
             def measure(self, durations_ms: Mapping[str, float]) -> None:
                 """Write it down."""
-                file.write(json.dumps(dict(durations_ms)) + "\n")
+                sent = {"wire": vars(wire).pop("ms", 0.0)} if "publish" in durations_ms else {}
+                file.write(json.dumps({**durations_ms, **sent}) + "\n")
 
         setattr(camera_module, "Counters", Noted)  # noqa: B010
         setattr(camera_module, "time", SimpleNamespace(perf_counter=clock))  # noqa: B010
-        return perception(argv, "standalone")
+        return start(["perception", "--host", "standalone", *argv])
+
+
+def time_wire(clock: Callable[[], float]) -> threading.local:
+    """Add up the time that each thread spends sending; returns what has it as `ms`."""
+    spent = threading.local()
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            begun = clock()
+            try:
+                return function(*arguments)
+            finally:
+                spent.ms = getattr(spent, "ms", 0.0) + (clock() - begun) * 1e3
+
+        return call
+
+    for name in WIRE:
+        setattr(lib, name, timed(getattr(lib, name)))
+    return spent
 
 
 @contextlib.contextmanager
@@ -202,7 +233,8 @@ def durations(log: Path) -> dict[str, list[float]]:
         found["transport"].append(frame["age"] - pipeline - rest)
         found["pipeline"].append(pipeline)
         found["added"].append(frame["decode"] + frame["publish"])
-        for stage in ("decode", "render", "publish"):
+        found["own"].append(frame["decode"] + frame["publish"] - frame["wire"])
+        for stage in ("decode", "render", "publish", "wire"):
             found[stage].append(frame[stage])
     return found
 
@@ -233,8 +265,8 @@ def report(args: argparse.Namespace) -> int:
     figures = {}
     clock = "processor time" if args.cpu else "wall time"
     print(f"{args.width}x{args.height}, {clock}, p50 / p95 in ms")
-    stages = STAGES if not args.cpu else ("decode", "render", "publish", "added")
-    print(f"{'':<36}" + "".join(f"{stage:>16}" for stage in stages))
+    stages = [s for s in STAGES if not args.cpu or s not in ("transport", "pipeline")]
+    print(f"{'':<30}" + "".join(f"{stage:>15}" for stage in stages))
     log = Path(f"node_overhead.{os.getpid()}.log")
     try:
         for case in CASES:
@@ -245,7 +277,7 @@ def report(args: argparse.Namespace) -> int:
                 for stage in stages
             }
             cells = (f"{s.p50:.2f} / {s.p95:.2f}" for s in spreads.values())
-            print(f"{case.name:<36}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+            print(f"{case.name:<30}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
     finally:
         log.unlink(missing_ok=True)
     if args.json:

@@ -7,12 +7,21 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 PACKAGE = "owseg_ros"
 RESPAWN_DELAY_S = 2.0
+BAD_INPUT = 2
+"""Exit code of a node that was given something unusable: to start it again is no use."""
+
 SHOWN = ("overlay", "anomaly/probability", "clusters/mask", "image")
 """Topics of the RViz configuration."""
 
@@ -21,6 +30,7 @@ ARGUMENTS = {
     "params_file": ("", "parameters of both nodes; empty = those in share/owseg_ros/config"),
     "model": ("", "model bundle; empty = as in the parameter file"),
     "device": ("", "where the model runs: auto, cpu, cuda; empty = as in the parameter file"),
+    "store": ("", "prototype store; empty = as in the parameter file"),
     "image_topic": ("image", "topic of the images of the only camera"),
     "image_transport": ("", "raw, or compressed for images on <image_topic>/compressed"),
     "cameras": ("", "several cameras, e.g. front,rear: each has <name>/image in"),
@@ -50,6 +60,7 @@ def nodes(context):
     both = {name: value for name, value in both.items() if value}
     if is_true(given["use_sim_time"]):
         both["use_sim_time"] = True
+    server = {**both, "store": given["store"]} if given["store"] else both
     perception = dict(both)
     if given["image_transport"]:
         perception["image_transport"] = given["image_transport"]
@@ -59,10 +70,24 @@ def nodes(context):
         perception["autostart"] = False
     remappings = [] if names else [("image", given["image_topic"])]
     found = [
-        node("prototype_server", given, both, []),
+        node("prototype_server", given, server, []),
         node("perception", given, perception, remappings),
     ]
+    found += [end_where_useless(action) for action in found]
     return [*found, rviz(given)] if is_true(given["rviz"]) else found
+
+
+def end_where_useless(action):
+    """Return what ends everything where a node finds its input unusable at its first start."""
+    codes = []
+
+    def on_exit(event, context):
+        codes.append(event.returncode)
+        if codes != [BAD_INPUT]:
+            return None
+        return Shutdown(reason=f"{event.process_name} cannot start, see above")
+
+    return RegisterEventHandler(OnProcessExit(target_action=action, on_exit=on_exit))
 
 
 def cameras(given):

@@ -28,6 +28,7 @@ OUTPUTS = (
     "segmentation/label_info",
     "anomaly/probability",
     "clusters/mask",
+    "clusters/detections",
     "overlay",
 )
 """Topics of each camera to record, beside its images, the prototypes and /diagnostics."""

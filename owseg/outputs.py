@@ -7,30 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from owseg.render import overlay, palette
-from owseg.types import UNKNOWN_ID, ClassInfo, Result, UInt8Array
+from owseg.types import UNKNOWN_ID, ClassInfo, Cluster, Result, UInt8Array
 
 MASK = "segmentation/mask"
 CONFIDENCE = "segmentation/confidence"
 LABELS = "segmentation/label_info"
 PROBABILITY = "anomaly/probability"
 CLUSTERS = "clusters/mask"
+DETECTIONS = "clusters/detections"
 OVERLAY = "overlay"
 
-GROUPED = frozenset({CLUSTERS, OVERLAY})
+GROUPED = frozenset({CLUSTERS, DETECTIONS, OVERLAY})
 """Topics that show the unknown objects: the others need no grouping."""
 
 OPACITY = 0.5
 """Of the classes in the overlay, unless another is chosen."""
 
 UNKNOWN_NAME = "unknown"
-"""Name of `UNKNOWN_ID` in `segmentation/label_info`."""
+"""Name of `UNKNOWN_ID` in `segmentation/label_info`, and class of all `clusters/detections`."""
 
 _MAX_MONO8_CLUSTER = 254
 
@@ -46,6 +47,42 @@ def cluster_mask(result: Result) -> npt.NDArray[Any]:
     if int(result.clusters.max(initial=0)) <= _MAX_MONO8_CLUSTER:
         return result.clusters.astype(np.uint8)
     return result.clusters
+
+
+class Detection(NamedTuple):
+    """One unknown object, with the values of a `vision_msgs/msg/Detection2D`.
+
+    Attributes:
+        id: that of the object in the cluster map; it stays while the object is seen.
+        class_id: `UNKNOWN_NAME`.
+        score: mean anomaly score of its pixels, 0..1.
+        x: column of the middle of its box, in pixels from the left edge of the image.
+        y: row of the middle, from the top edge.
+        width: of the box, in pixels.
+        height: of the box, in pixels.
+    """
+
+    id: str
+    class_id: str
+    score: float
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def detections(objects: Sequence[Cluster]) -> list[Detection]:
+    """Return the objects as detections, in their order.
+
+    A box of one pixel in the top left corner has its middle at (0.5, 0.5).
+    """
+    return [_detection(item) for item in objects]
+
+
+def _detection(item: Cluster) -> Detection:
+    left, top, width, height = map(float, item.box)
+    x, y = left + width / 2, top + height / 2
+    return Detection(str(item.id), UNKNOWN_NAME, item.mean_anomaly, x, y, width, height)
 
 
 def label_names(classes: Sequence[ClassInfo]) -> list[tuple[int, str]]:

@@ -46,11 +46,8 @@ def palette(classes: Sequence[ClassInfo]) -> UInt8Array:
 
 def color_labels(labels: UInt8Array, colors: UInt8Array) -> UInt8Array:
     """Colour a label map: (H, W) uint8 and a (256, 3) table to (H, W, 3) uint8 RGB."""
-    packed = np.zeros((256, 4), np.uint8)
-    packed[:, :3] = colors
-    words = np.take(packed.view(np.uint32).reshape(-1), labels)
-    pixels = words.view(np.uint8).reshape(*labels.shape, 4)
-    return cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB).astype(np.uint8, copy=False)
+    table = np.ascontiguousarray(colors)[:, None]
+    return cv2.applyColorMap(labels, table).astype(np.uint8, copy=False)
 
 
 @lru_cache(maxsize=1)
@@ -153,12 +150,20 @@ def draw_outlines(
         The image.
     """
     reach = 5 if image.shape[0] >= _LARGE_ROWS else 3
+    window = _window((clusters != NO_CLUSTER).view(np.uint8), reach)
     square = np.ones((reach, reach), np.uint8)
-    border = cv2.morphologyEx(clusters, cv2.MORPH_GRADIENT, square)
-    line = np.empty_like(image)
-    cv2.rectangle(line, (0, 0), (image.shape[1], image.shape[0]), color, cv2.FILLED)
-    cv2.copyTo(line, (border > 0).view(np.uint8), image)
+    border = cv2.morphologyEx(clusters[window], cv2.MORPH_GRADIENT, square)
+    line = np.empty_like(image[window])
+    cv2.rectangle(line, (0, 0), (line.shape[1], line.shape[0]), color, cv2.FILLED)
+    cv2.copyTo(line, (border > 0).view(np.uint8), image[window])
     return image
+
+
+def _window(objects: UInt8Array, margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all objects, and some pixels around them."""
+    left, top, width, height = cv2.boundingRect(objects)
+    rows = slice(max(0, top - margin), top + height + margin)
+    return rows, slice(max(0, left - margin), left + width + margin)
 
 
 def overlay(result: Result, colors: UInt8Array, opacity: float = 0.5) -> UInt8Array:

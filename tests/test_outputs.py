@@ -9,7 +9,7 @@ from owseg import outputs
 from owseg.engines import FakeEngine, fake_manifest
 from owseg.pipeline import Pipeline
 from owseg.render import overlay, palette
-from owseg.types import ClassInfo, Frame, Result
+from owseg.types import ClassInfo, Cluster, Frame, Result
 
 RED = ClassInfo(id=0, name="red", color=(200, 0, 0))
 BLUE = ClassInfo(id=1, name="blue", color=(0, 0, 200))
@@ -52,6 +52,18 @@ def test_labels_name_every_id_and_the_unknown():
         (255, "unknown"),
     ]
     assert outputs.label_threshold(0.9) == pytest.approx(0.1)
+
+
+def test_objects_become_detections():
+    dot = Cluster(id=7, area=1, box=(0, 0, 1, 1), mean_anomaly=0.75, age=3)
+    wide = Cluster(id=65535, area=12, box=(10, 20, 5, 4), mean_anomaly=1.0)
+    assert outputs.detections(()) == []
+    assert outputs.detections((dot, wide)) == [
+        ("7", "unknown", 0.75, 0.5, 0.5, 1.0, 1.0),
+        ("65535", "unknown", 1.0, 12.5, 22.0, 5.0, 4.0),
+    ]
+    fields = outputs.Detection._fields
+    assert fields == ("id", "class_id", "score", "x", "y", "width", "height")
 
 
 def test_each_topic_carries_its_array():

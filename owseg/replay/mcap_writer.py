@@ -17,24 +17,28 @@ from owseg.images import encode_image
 from owseg.outputs import (
     CLUSTERS,
     CONFIDENCE,
+    DETECTIONS,
     LABELS,
     MASK,
     OVERLAY,
     PROBABILITY,
     cluster_mask,
+    detections,
 )
 from owseg.replay.mcap_sink import McapSink
+from owseg.replay.messages import DETECTIONS as DETECTION_ARRAY
 from owseg.replay.messages import (
     IMAGE,
     LABEL_INFO,
     CdrMessage,
     Header,
+    serialize_detections,
     serialize_image,
     serialize_label_info,
 )
 from owseg.types import ClassInfo, Result, UInt8Array
 
-_TOPICS = (MASK, CONFIDENCE, LABELS, PROBABILITY, CLUSTERS, OVERLAY)
+_TOPICS = (MASK, CONFIDENCE, LABELS, PROBABILITY, CLUSTERS, DETECTIONS, OVERLAY)
 
 
 class McapWriter:
@@ -84,7 +88,8 @@ class McapWriter:
         """Write all topics of one frame, with the header of the frame.
 
         Args:
-            result: maps at the resolution of the frame.
+            result: maps at the resolution of the frame; without tracked objects there are no
+                detections.
             confidence: (H, W) uint8, 255 = certain.
             overlay: (H, W, 3) uint8 RGB.
             message: the input image as it came; its log time is used for all.
@@ -110,6 +115,9 @@ class McapWriter:
             if array is not None:
                 data = serialize_image(header, encode_image(array))
                 batch.append(CdrMessage(self._topics[name], IMAGE, data, log_time))
+        if result.objects is not None:
+            data = serialize_detections(header, detections(result.objects))
+            batch.append(CdrMessage(self._topics[DETECTIONS], DETECTION_ARRAY, data, log_time))
         self._sink.write(batch)
         self._labels_are_due = False
 

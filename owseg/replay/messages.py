@@ -16,7 +16,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from owseg.errors import ImageError
 from owseg.images import CompressedFields, ImageFields
-from owseg.outputs import label_names
+from owseg.outputs import Detection, label_names
 from owseg.types import ClassInfo
 
 if TYPE_CHECKING:
@@ -25,9 +25,28 @@ if TYPE_CHECKING:
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
+DETECTIONS = "vision_msgs/msg/Detection2DArray"
 
 _VISION_CLASS = "vision_msgs/msg/VisionClass"
+_DETECTION = "vision_msgs/msg/Detection2D"
+_HYPOTHESIS_WITH_POSE = "vision_msgs/msg/ObjectHypothesisWithPose"
+_HYPOTHESIS = "vision_msgs/msg/ObjectHypothesis"
+_BOX = "vision_msgs/msg/BoundingBox2D"
+_POSE_2D = "vision_msgs/msg/Pose2D"
+_POINT_2D = "vision_msgs/msg/Point2D"
 _INTERFACES = {
+    DETECTIONS: "std_msgs/Header header\nvision_msgs/Detection2D[] detections\n",
+    _DETECTION: (
+        "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
+        "vision_msgs/BoundingBox2D bbox\nstring id\n"
+    ),
+    _HYPOTHESIS_WITH_POSE: (
+        "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n"
+    ),
+    _HYPOTHESIS: "string class_id\nfloat64 score\n",
+    _BOX: "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n",
+    _POSE_2D: "vision_msgs/Point2D position\nfloat64 theta\n",
+    _POINT_2D: "float64 x\nfloat64 y\n",
     _VISION_CLASS: "uint16 class_id\nstring class_name\n",
     LABEL_INFO: (
         "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n"
@@ -121,10 +140,43 @@ def serialize_label_info(
     return _serialize(LABEL_INFO, header, class_map=class_map, threshold=np.float32(threshold))
 
 
-def _serialize(msgtype: str, header: Header, **fields: Any) -> memoryview:
-    store = _typestore()
-    types = store.types
+def serialize_detections(header: Header, found: Sequence[Detection]) -> memoryview:
+    """Write a `vision_msgs/msg/Detection2DArray` as CDR; its poses in space are blank."""
+    ros_header = _header(header)
+    return _serialize(
+        DETECTIONS, header, detections=[_detection_message(ros_header, item) for item in found]
+    )
+
+
+def _detection_message(header: Any, item: Detection) -> Any:
+    types = _typestore().types
+    hypothesis = types[_HYPOTHESIS](class_id=item.class_id, score=item.score)
+    center = types[_POSE_2D](position=types[_POINT_2D](x=item.x, y=item.y), theta=0.0)
+    return types[_DETECTION](
+        header=header,
+        results=[types[_HYPOTHESIS_WITH_POSE](hypothesis=hypothesis, pose=_blank_pose())],
+        bbox=types[_BOX](center=center, size_x=item.width, size_y=item.height),
+        id=item.id,
+    )
+
+
+@functools.cache
+def _blank_pose() -> Any:
+    types = _typestore().types
+    point = types["geometry_msgs/msg/Point"](x=0.0, y=0.0, z=0.0)
+    unturned = types["geometry_msgs/msg/Quaternion"](x=0.0, y=0.0, z=0.0, w=1.0)
+    pose = types["geometry_msgs/msg/Pose"](position=point, orientation=unturned)
+    return types["geometry_msgs/msg/PoseWithCovariance"](pose=pose, covariance=np.zeros(36))
+
+
+def _header(header: Header) -> Any:
+    types = _typestore().types
     sec, nanosec = divmod(header.stamp_ns, _NS_PER_S)
     stamp = types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec)
-    ros_header = types["std_msgs/msg/Header"](stamp=stamp, frame_id=header.frame_id)
-    return store.serialize_cdr(types[msgtype](header=ros_header, **fields), msgtype)
+    return types["std_msgs/msg/Header"](stamp=stamp, frame_id=header.frame_id)
+
+
+def _serialize(msgtype: str, header: Header, **fields: Any) -> memoryview:
+    store = _typestore()
+    message = store.types[msgtype](header=_header(header), **fields)
+    return store.serialize_cdr(message, msgtype)

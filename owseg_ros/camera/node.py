@@ -19,6 +19,7 @@ from owseg_ros.camera.pictures import compressed_fields, raw_fields
 from owseg_ros.hosts import Host
 from owseg_ros.hosts.base import NS_PER_S, Message, Publisher
 from owseg_ros.hosts.qos import CLOCK, LATEST
+from owseg_ros.hosts.unused import warn_of_unused
 from owseg_ros.perception.frames import NAME as TOPIC
 from owseg_ros.perception.frames import input_topic
 
@@ -184,6 +185,11 @@ class Camera:
         )
 
     # The end -----------------------------------------------------------------------------------
+
+    def start(self) -> bool:
+        """Name the parameters that nothing has; the thread runs already."""
+        warn_of_unused(self.host)
+        return True
 
     def stop(self) -> None:
         """End the thread."""

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 
 from owseg.errors import OwsegError, UsageError
 from owseg_ros.hosts import KINDS, Host, Runtime, open_runtime
+from owseg_ros.hosts.parameter_files import fits, read_parameter_file
 from owseg_ros.hosts.parameters import Value
 from owseg_ros.hosts.process import interruptible
 from owseg_ros.hosts.ros_args import BEGIN
@@ -28,6 +29,10 @@ class Node(Protocol):
 
     host: Host
     exit_code: int
+
+    def start(self) -> bool:
+        """Begin; False = there is nothing to run: `exit_code` says how it went."""
+        ...
 
     def stop(self) -> None:
         """End what runs beside the handlers."""
@@ -146,17 +151,22 @@ def _run(
         node = build(runtime)
         try:
             after.callback(node.close)
-            warn_of_unused(node.host)
-            runtime.spin()
+            tell_of_files(args.params_file, node.host)
+            if node.start():
+                runtime.spin()
         finally:
             node.stop()
     return node.exit_code
 
 
-def warn_of_unused(host: Host) -> None:
-    """Name the parameters that were given a value and that the node does not have."""
-    for name in host.parameters.unused():
-        host.log.warning(f"there is no parameter '{name}'; its value is not used")
+def tell_of_files(files: Sequence[Path], host: Host) -> None:
+    """Name the parameter files that hold nothing for a node: they may be those of another."""
+    for file in files:
+        sections = dict.fromkeys(item.node for item in read_parameter_file(file))
+        if sections and not any(fits(section, host.full_name) for section in sections):
+            host.log.info(
+                f"nothing in {file} is for {host.full_name}; it is for {', '.join(sections)}"
+            )
 
 
 def run_program(

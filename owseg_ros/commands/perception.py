@@ -6,13 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from owseg_ros.commands.options import (
-    add_node_arguments,
-    end_with_stdin,
-    ros_arguments,
-    run_program,
-)
-from owseg_ros.perception.main import main as run_perception
+from owseg_ros.commands.options import add_node_arguments, run_node, run_program
+from owseg_ros.hosts import Runtime
+from owseg_ros.memory import keep_freed_memory
+from owseg_ros.perception.node import NAME, PerceptionNode
 
 SUMMARY = "run the perception node: known classes, anomaly and unknown objects of each image"
 EXAMPLE = "owseg node perception --ros-args -r image:=/camera/image_raw"
@@ -25,9 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    if args.until_eof:
-        end_with_stdin()
-    return run_perception(ros_arguments(args), args.host)
+    keep_freed_memory()
+    return run_node(args, _build)
+
+
+def _build(runtime: Runtime) -> PerceptionNode:
+    return PerceptionNode(runtime.node(NAME, managed=True))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

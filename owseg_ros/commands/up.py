@@ -15,6 +15,7 @@ from owseg_ros.commands.supervisor import Program, Supervisor
 from owseg_ros.hosts import KINDS
 from owseg_ros.hosts.log import LEVELS
 from owseg_ros.hosts.names import check_node_name, join, normalize_namespace
+from owseg_ros.hosts.parameter_files import read_parameter_file
 from owseg_ros.hosts.parameters import Value
 
 SUMMARY = "start all nodes without ROS 2, and keep them running"
@@ -78,6 +79,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
+    for file in args.params_file:
+        read_parameter_file(file)  # said once, and not by each node
     programs = [_server(args), _perception(args), *_cameras(args)]
     width = max(len(program.name) for program in programs)
     lock = threading.Lock()
@@ -113,7 +116,7 @@ def _cameras(args: argparse.Namespace) -> list[Program]:
             f"{len(args.source)} times --source for {len(names)} cameras; give one for each, and "
             "their names by --cameras"
         )
-    if not args.source and (args.rate or args.loop):
+    if not args.source and (args.rate is not None or args.loop):
         raise UsageError("--rate and --loop belong to --source")
     return [
         _camera(args, name, source, leads=index == 0)
@@ -139,7 +142,10 @@ def _given(**values: object) -> dict[str, Value]:
 def _names(args: argparse.Namespace) -> tuple[str, ...]:
     if args.cameras is None:
         return ()
-    return tuple(check_node_name(name.strip()) for name in args.cameras.split(","))
+    names = tuple(name.strip() for name in args.cameras.split(","))
+    if "" in names or len(set(names)) < len(names):
+        raise UsageError(f"--cameras takes different names, as in front,rear; got '{args.cameras}'")
+    return tuple(check_node_name(name) for name in names)
 
 
 def _remaps(args: argparse.Namespace) -> list[str]:

@@ -86,12 +86,19 @@ def overrides_for(overrides: Iterable[Override], full_name: str) -> dict[str, Va
         sections.setdefault(item.node, {})[item.name] = item.value
     chosen: dict[str, Value] = {}
     for node, values in sections.items():
-        if _matches(node, full_name):
+        if fits(node, full_name):
             chosen.update(values)
     return chosen
 
 
-def _matches(pattern: str, full_name: str) -> bool:
+def fits(pattern: str, full_name: str) -> bool:
+    """Whether a section of a parameter file is for a node.
+
+    Args:
+        pattern: full name, or one with `*` for a part of a name and `/**` for any number of
+            names.
+        full_name: of the node.
+    """
     if "*" not in pattern:
         return pattern == full_name
     parts = re.split(r"(/\*\*|\*)", pattern)

@@ -130,16 +130,9 @@ def _switch(word: str) -> str:
     return word
 
 
-def _assignment(text: str, option: str) -> tuple[str, str]:
-    name, sign, value = text.partition(":=")
-    if not sign or not name:
-        raise UsageError(f"{option} takes name:=value, got '{text}'")
-    return name, value
-
-
 def _remap(text: str) -> Remap:
-    source, target = _assignment(text, "-r")
-    if not target:
+    source, sign, target = text.partition(":=")
+    if not (sign and source and target):
         raise UsageError(f"-r takes from:=to, got '{text}'")
     kind = next((kind for prefix, kind in _KINDS.items() if source.startswith(prefix)), None)
     source = source.split("://", 1)[-1]
@@ -150,7 +143,9 @@ def _remap(text: str) -> Remap:
 
 
 def _parameter(text: str) -> Override:
-    name, value = _assignment(text, "-p")
+    name, sign, value = text.partition(":=")
+    if not (sign and name):
+        raise UsageError(f"-p takes name:=value, got '{text}'")
     node, _, name = name.rpartition(":")
     owner = f"/{node.strip('/')}" if node else EVERY_NODE
     return Override(owner, name, parse_value(value))

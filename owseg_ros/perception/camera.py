@@ -140,10 +140,10 @@ class Camera:
         tracker = None if GROUPED.isdisjoint(topics) else self._tracker
         result = self._model.process(frame, settings, tracker)
         processed = clock()
-        images = render(result, settings, topics)
+        contents = render(result, settings, topics)
         rendered = clock()
         self._outputs.label(result.classes, settings.threshold, message.header)
-        unsent = self._outputs.publish(images, message.header)
+        unsent = self._outputs.publish(contents, message.header)
         published = clock()
         self._counters.count("processed")
         if unsent:

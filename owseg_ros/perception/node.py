@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 
+from owseg.engines.background import build_in_background
 from owseg.errors import HostError, OwsegError, PrototypeError, UsageError
 from owseg_ros.diagnostics import Diagnostics, Status
 from owseg_ros.hosts import Host
@@ -12,6 +14,7 @@ from owseg_ros.hosts.base import Message, Subscription
 from owseg_ros.hosts.lifecycle import LifecycleHooks, State
 from owseg_ros.hosts.parameters import Value
 from owseg_ros.hosts.qos import LATCHED
+from owseg_ros.hosts.unused import warn_of_unused
 from owseg_ros.perception import parameters, prototype_sets, status
 from owseg_ros.perception.camera import Camera
 from owseg_ros.perception.counters import Tally
@@ -43,7 +46,7 @@ class PerceptionNode(LifecycleHooks):
     """
 
     def __init__(self, host: Host) -> None:
-        self.host = host
+        self.host, self.exit_code = host, 0
         for spec in parameters.table():
             host.parameters.declare(spec)
         self._frames, reports = host.group("frames"), host.group("reports")
@@ -57,24 +60,42 @@ class PerceptionNode(LifecycleHooks):
         self._reported = time.monotonic()
         host.parameters.validate_with(self._refuse)
         host.parameters.on_change(self._apply)
-        host.lifecycle.manage(self)
         self._diagnostics = Diagnostics(host)
         self._timer = host.timer(REPORT_S, self._report, group=reports, steady=True)
+        host.lifecycle.manage(self)  # last: a signal from here on shuts down a whole node
 
     def start(self) -> bool:
-        """Configure and activate, if the parameter `autostart` says so.
+        """Configure and activate, if `autostart` says so; or build the engine (`build_only`).
 
         Returns:
-            False if it was to and could not; the log says why.
+            False if it could not, and the log says why; or if the engine is built, which was all.
+            `exit_code` tells one from the other.
+
+        Raises:
+            OwsegError: the engine cannot be built.
         """
-        if not self.host.parameters.get("autostart"):
+        get, trigger = self.host.parameters.get, self.host.lifecycle.trigger
+        if get("build_only"):
+            self._build()
+            return False
+        if not get("autostart"):
             return True
-        trigger = self.host.lifecycle.trigger
-        return trigger("configure") and trigger("activate")
+        started = trigger("configure") and trigger("activate")
+        self.exit_code = 0 if started else OwsegError.exit_code
+        return started
+
+    def _build(self) -> None:
+        log = self.host.log
+        model = parameters.load_of(self.host.parameters.get).model
+        build_in_background(model, log.info, threading.Event())
+        log.info("the TensorRT engine is in the cache")
 
     def stop(self) -> None:
         """End the reports, which run beside the handlers; for the end of the process."""
         self._timer.cancel()
+
+    def close(self) -> None:
+        """Nothing stays open behind the shutdown."""
 
     # Life --------------------------------------------------------------------------------------
 
@@ -123,7 +144,8 @@ class PerceptionNode(LifecycleHooks):
             self._stop()
             raise
         self.host.log.info(f"active on {', '.join(camera.topic for camera in self._cameras)}")
-        self._warn_of_unused()
+        # Not before: a QoS override is unused until its topic is there.
+        self._unused |= warn_of_unused(self.host, self._unused)
 
     def on_deactivate(self) -> None:
         """Unsubscribe, and let the frame under way end."""
@@ -142,13 +164,6 @@ class PerceptionNode(LifecycleHooks):
         """Free everything."""
         self.stop()
         self._free()
-
-    def _warn_of_unused(self) -> None:
-        """Name the parameters that were given a value, and that nothing has; once."""
-        unused = {*self.host.parameters.unused()} - self._unused
-        self._unused |= unused
-        for name in sorted(unused):
-            self.host.log.warning(f"there is no parameter '{name}'; its value is not used")
 
     def _stop(self) -> None:
         for camera in self._cameras:

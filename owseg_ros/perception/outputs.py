@@ -5,24 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from owseg.images import ImageFields, encode_image
-from owseg.outputs import IMAGES, LABELS, array_of, label_names, label_threshold
+from owseg.outputs import (
+    DETECTIONS,
+    IMAGES,
+    LABELS,
+    Detection,
+    array_of,
+    detections,
+    label_names,
+    label_threshold,
+)
 from owseg.types import ClassInfo, Result
 from owseg_ros.hosts import Host
 from owseg_ros.hosts.base import NS_PER_S, Message, Publisher
 from owseg_ros.hosts.qos import LATCHED, LATEST
+from owseg_ros.perception.detections import DETECTION_ARRAY, detection_array
 from owseg_ros.perception.parameters import Settings
 from owseg_ros.watchdog import RAW
 
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
+
+Content = ImageFields | Sequence[Detection]
+"""What a topic carries for a frame."""
 
 _VISION_CLASS = "vision_msgs/msg/VisionClass"
 _HEADER = "std_msgs/msg/Header"
 _TIME = "builtin_interfaces/msg/Time"
 
 
-def render(result: Result, settings: Settings, topics: Sequence[str]) -> dict[str, ImageFields]:
+def render(result: Result, settings: Settings, topics: Sequence[str]) -> dict[str, Content]:
     """Return what topics carry for a frame, in their order."""
-    return {topic: encode_image(array_of(topic, result, settings.opacity)) for topic in topics}
+    return {topic: _content(topic, result, settings.opacity) for topic in topics}
+
+
+def _content(topic: str, result: Result, opacity: float) -> Content:
+    if topic == DETECTIONS:
+        return detections(result.objects or ())
+    return encode_image(array_of(topic, result, opacity))
 
 
 class CameraOutputs:
@@ -38,11 +57,12 @@ class CameraOutputs:
 
     def __init__(self, host: Host, prefix: str) -> None:
         self._host = host
-        self._images: dict[str, Publisher] = {}
+        self._publishers: dict[str, Publisher] = {}
         self._labels = host.publisher(LABEL_INFO, prefix + LABELS, LATCHED)
         try:
-            for topic in IMAGES:
-                self._images[topic] = host.publisher(RAW, prefix + topic, LATEST)
+            for topic in (*IMAGES, DETECTIONS):
+                kind = DETECTION_ARRAY if topic == DETECTIONS else RAW
+                self._publishers[topic] = host.publisher(kind, prefix + topic, LATEST)
         except BaseException:
             self.destroy()
             raise
@@ -52,7 +72,7 @@ class CameraOutputs:
         """Return the topics to publish: those that somebody listens to, unless all are."""
         return tuple(
             topic
-            for topic, publisher in self._images.items()
+            for topic, publisher in self._publishers.items()
             if not settings.lazy or publisher.subscribers
         )
 
@@ -81,25 +101,28 @@ class CameraOutputs:
         )
         self._told = news if sent else None
 
-    def publish(self, images: Mapping[str, ImageFields], header: Message) -> int:
-        """Publish the images of one frame, each with the header of the frame.
+    def publish(self, contents: Mapping[str, Content], header: Message) -> int:
+        """Publish what one frame gave, each message with the header of the frame.
 
         Args:
-            images: by topic, as `render` makes them.
+            contents: by topic, as `render` makes them.
             header: of the image that came in.
 
         Returns:
             The number of messages that a slow subscriber kept from being sent.
         """
-        make, unsent = self._host.messages.make, 0
-        for topic, fields in images.items():
-            message = make(RAW, header=header, **fields._asdict())
-            unsent += not self._images[topic].publish(message)
+        unsent, messages = 0, self._host.messages
+        for topic, content in contents.items():
+            if isinstance(content, ImageFields):
+                message = messages.make(RAW, header=header, **content._asdict())
+            else:
+                message = detection_array(messages, header, content)
+            unsent += not self._publishers[topic].publish(message)
         return unsent
 
     def destroy(self) -> None:
         """Leave the topics."""
-        for publisher in (*self._images.values(), self._labels):
+        for publisher in (*self._publishers.values(), self._labels):
             publisher.destroy()
 
     def _now(self) -> Message:

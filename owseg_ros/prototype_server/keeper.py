@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from owseg.errors import StoreError
@@ -49,7 +50,16 @@ class StoreKeeper:
         Raises:
             StoreError: it cannot be read, or is gone.
         """
-        return None if self.store.version == self._told else self.store.read()
+        return None if self.store.version == self._told else self.read()
+
+    def read(self) -> PrototypeSet:
+        """Return the set, with the space of the network also where no class was added yet.
+
+        Raises:
+            StoreError: it cannot be read, or is gone.
+        """
+        found = self.store.read()
+        return found if found.space else replace(found, space=self._space)
 
     def told(self, version: int) -> None:
         """Note which version everybody was told."""

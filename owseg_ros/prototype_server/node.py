@@ -23,6 +23,7 @@ from owseg_ros.hosts import Host
 from owseg_ros.hosts.base import Message
 from owseg_ros.hosts.parameters import ParameterSpec
 from owseg_ros.hosts.qos import LATCHED
+from owseg_ros.hosts.unused import warn_of_unused
 from owseg_ros.prototype_server import requests
 from owseg_ros.prototype_server.keeper import StoreKeeper, default_store
 from owseg_ros.prototype_server.messages import PROTOTYPE_SET, class_message, set_message
@@ -214,7 +215,7 @@ class PrototypeServer:
         return {"message": change.text, "class_id": change.id}
 
     def _list(self, request: Message) -> Message:
-        messages, found = self.host.messages, self._keeper.store.read()
+        messages, found = self.host.messages, self._keeper.read()
         return messages.response(
             LIST,
             success=True,
@@ -276,6 +277,11 @@ class PrototypeServer:
             }
             status = Status(name="store", values=values)
         self._diagnostics.publish([status])
+
+    def start(self) -> bool:
+        """Name the parameters that nothing has; the services are offered already."""
+        warn_of_unused(self.host)
+        return True
 
     def stop(self) -> None:
         """End the watch."""

@@ -6,6 +6,7 @@ import contextlib
 import json
 import resource
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from owseg.images import decode_image, decode_label_image, encode_image
 from owseg.replay import messages
 from owseg.replay.mcap_writer import McapWriter
 from owseg.replay.messages import IMAGE, CdrMessage, Header, serialize_image
-from owseg.types import ClassInfo, Frame, Result
+from owseg.types import ClassInfo, Cluster, Frame, Result
 
 CLASSES = [
     ClassInfo(id=0, name="road", color=(1, 2, 3)),
@@ -111,6 +112,35 @@ def test_all_topics_with_values_and_headers(path):
     assert info.threshold == 0.25
 
 
+def test_tracked_objects_are_written_as_detections(path):
+    objects = (
+        Cluster(id=3, area=6, box=(4, 1, 2, 3), mean_anomaly=0.75, age=9),
+        Cluster(id=900, area=1, box=(0, 8, 1, 1), mean_anomaly=0.5),
+    )
+    results = [
+        replace(make_result(index), objects=found) for index, found in [(0, objects), (1, ())]
+    ]
+    with McapWriter(path, CLASSES, namespace="front") as writer:
+        for result in results:
+            writer.write(result)
+    topic = "/front/clusters/detections"
+    first, second = (msg for name, _, msg, _ in read(path) if name == topic)
+    assert len(second.detections) == 0
+    assert first.header.frame_id == "front_optical"
+    for item, (number, score, box) in zip(
+        first.detections,
+        [("3", 0.75, (5.0, 2.5, 2, 3)), ("900", 0.5, (0.5, 8.5, 1, 1))],
+        strict=True,
+    ):
+        (found,) = item.results
+        center = item.bbox.center
+        assert item.header == first.header
+        assert (item.id, found.hypothesis.class_id) == (number, "unknown")
+        assert found.hypothesis.score == score
+        assert (center.position.x, center.position.y, item.bbox.size_x, item.bbox.size_y) == box
+        assert (found.pose.pose.orientation.w, center.theta) == (1.0, 0.0)
+
+
 def test_input_message_is_copied_byte_for_byte(path):
     source = input_message(make_result())
     with McapWriter(path, CLASSES) as writer:
@@ -185,6 +215,9 @@ def test_vision_msgs_interfaces_are_the_real_ones():
     _, label_info = messages.schema("vision_msgs/msg/LabelInfo")
     _, vision_class = messages.schema("vision_msgs/msg/VisionClass")
     assert label_info.endswith("_3d37df4015cdf660cc851c51897f2acd957e1ca6205ba0a99aebffb9406b0783")
+    _, detections = messages.schema("vision_msgs/msg/Detection2DArray")
+    hashed = "_214274120007f4a683866481336b70310268cfa107aebe9d594a6acf75bda968"
+    assert detections.endswith(hashed)
     assert vision_class.endswith(
         "_1e4a11f0fed50b5623cb8ff26ca0e37952a48a9c074d16f804b44e9164c2037a"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from owseg.errors import UsageError
@@ -192,3 +194,29 @@ def test_what_was_destroyed_is_forgotten(host, topic):
         thing.destroy()
         assert thing.destroyed
     assert len(host._belongings._items) <= before + 1
+
+
+# Arguments ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["robot", "/robot/", "robot/", "/robot"])
+def test_a_namespace_needs_no_slashes(start, given):
+    host = start("--ros-args", "-r", f"__ns:={given}").node("tested")
+    assert (host.namespace, host.full_name) == ("/robot", "/robot/tested")
+    assert host.resolve("image") == "/robot/image"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("-r", "__ns:=/rob ot"), "'/rob ot' is no valid namespace; write for example"),
+        (("-r", "image"), "-r takes from:=to, got 'image'"),
+        (("-p", "x"), "-p takes name:=value, got 'x'"),
+        (("--log-level", "loud"), "--log-level takes debug, info, warn, error, fatal, got 'loud'"),
+        (("--params-file", "/nowhere.yaml"), "cannot read parameter file /nowhere.yaml"),
+        (("--wat",), "unknown ROS argument '--wat'"),
+    ],
+)
+def test_bad_arguments_are_refused_in_the_same_words(start, words, reason):
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        start("--ros-args", *words).node("tested")

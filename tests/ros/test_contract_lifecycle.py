@@ -94,11 +94,19 @@ def test_transitions_by_number(change, managed, hooks):
     assert hooks.ran == ["configure", "activate", "shutdown"]
 
 
-def test_what_is_not_possible_is_refused(change, managed, hooks):
+def test_what_is_not_possible_is_refused(change, managed, hooks, capfd):
     for label in ("activate", "deactivate", "cleanup", "nonsense"):
         assert change(label) is False
+    for number in (2, 3, 4, 6, 7, 10, 99, 255):
+        assert change(id=number) is False
     assert managed.lifecycle.state is State.UNCONFIGURED
     assert hooks.ran == []
+    text = capfd.readouterr().err
+    assert "Traceback" not in text
+    assert "no transition '3' from state 'unconfigured'; possible: configure, shutdown" in text
+    assert change("configure") is True
+    assert change(id=1) is False
+    assert managed.lifecycle.state is State.INACTIVE
 
 
 @pytest.mark.parametrize("error", [ImageError("no model"), RuntimeError("surprise")])

@@ -27,6 +27,9 @@ TIME = "builtin_interfaces/msg/Time"
 HASHES = {
     IMAGE: "d31d41a9a4c4bc8eae9be757b0beed306564f7526c88ea6a4588fb9582527d47",
     "std_msgs/msg/Header": "f49fb3ae2cf070f793645ff749683ac6b06203e41c891e17701b1cb597ce6a01",
+    "vision_msgs/msg/Detection2DArray": (
+        "214274120007f4a683866481336b70310268cfa107aebe9d594a6acf75bda968"
+    ),
     TIME: "b106235e25a4c5ed35098aa0a61a3ee9c9b18d197f398b0e4206cea9acf9c197",
 }
 """As `ros2 topic info -v` shows them."""

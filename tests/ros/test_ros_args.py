@@ -52,9 +52,9 @@ def test_without_a_ros_part_all_is_left():
     ("words", "reason"),
     [
         (["-r"], "-r needs a value"),
-        (["-r", "a"], "name:=value, got 'a'"),
+        (["-r", "a"], "-r takes from:=to, got 'a'"),
         (["-r", "a:="], "from:=to"),
-        (["-r", ":=b"], "name:=value"),
+        (["-r", ":=b"], "-r takes from:=to, got ':=b'"),
         (["-r", "node::=b"], r"\[node:\]from:=to"),
         (["-p", "x=1"], "name:=value"),
         (["-p", "x:=[1, b]"], "values of one type"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from owseg.errors import UsageError
 from owseg_ros.hosts.groups import Group
 from owseg_ros.hosts.lifecycle import Edge, LifecycleHooks, LifecycleMachine, State
 from owseg_ros.hosts.log import Log
@@ -42,6 +43,18 @@ class ManagedNode(ros.LifecycleNodeMixin, ros.Node):  # type: ignore[misc]
         """Pass on."""
         return self._pass_on("shutdown")
 
+    def _LifecycleNodeMixin__on_change_state(self, request: Any, response: Any) -> Any:  # noqa: N802
+        """Answer `~/change_state`.
+
+        rclpy's own handler, which this one has the name of, raises at the number of a
+        transition that is not possible: the caller would wait for an answer for ever.
+        """
+        wanted = request.transition.label or int(request.transition.id)
+        if self.lifecycle is not None and not self.lifecycle.allows(wanted):
+            response.success = False
+            return response
+        return super()._LifecycleNodeMixin__on_change_state(request, response)
+
     def _pass_on(self, name: str) -> Any:
         done = self.lifecycle is None or self.lifecycle.run(name)
         result = ros.TransitionCallbackReturn
@@ -79,6 +92,15 @@ class RosLifecycle:
         self._machine.check(transition)
         result = self._main.call(getattr(self._node, f"trigger_{transition}"))
         return bool(result == ros.TransitionCallbackReturn.SUCCESS)
+
+    def allows(self, transition: str | int) -> bool:
+        """Whether a transition is possible now; if not, the log says what is."""
+        try:
+            self._machine.check(transition)
+        except UsageError as error:
+            self._log.error(str(error))
+            return False
+        return True
 
     def run(self, name: str) -> bool:
         """Run a hook in the main group."""

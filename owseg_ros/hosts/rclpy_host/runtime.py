@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from owseg.errors import HostError, UsageError
 from owseg_ros.hosts.log import Log, to_console
+from owseg_ros.hosts.names import normalize_namespace
 from owseg_ros.hosts.parameters import Value
 from owseg_ros.hosts.process import Process
 from owseg_ros.hosts.rclpy_host import ros
@@ -18,6 +20,7 @@ _THREADS = 16
 """How many callbacks may wait for their group at once; an idle thread costs nothing."""
 
 _POLL_S = 0.5
+_NAMESPACE = "__ns:="
 
 
 class RclpyRuntime(Process):
@@ -27,6 +30,7 @@ class RclpyRuntime(Process):
         argv: arguments of the program, without its name.
 
     Raises:
+        UsageError: a bad argument.
         HostError: rclpy does not accept the arguments or cannot start.
     """
 
@@ -36,7 +40,7 @@ class RclpyRuntime(Process):
         self._log = Log(self._write)
         super().__init__(self._log)
         self._context = ros.Context()
-        arguments = list(argv)
+        arguments = _normalized(argv)
         try:
             ros.rclpy.init(
                 args=arguments,
@@ -44,7 +48,9 @@ class RclpyRuntime(Process):
                 signal_handler_options=ros.SignalHandlerOptions.NO,
             )
         except Exception as err:
-            raise HostError(f"rclpy does not start: {err}") from err
+            parse_ros_args(arguments)  # says in fewer words what is wrong, where it knows it
+            reason = str(err).split(", at /")[0]
+            raise HostError(f"rclpy does not start: {reason}") from err
         self.rest = split(arguments)[0]
         self._args = _understood(arguments)
         self._executor = ros.MultiThreadedExecutor(_THREADS, context=self._context)
@@ -96,6 +102,19 @@ class RclpyRuntime(Process):
     @staticmethod
     def _write(level: str, text: str) -> None:
         to_console(f"[{level}] [owseg_ros]: {text}")
+
+
+def _normalized(argv: Sequence[str]) -> list[str]:
+    """Write namespaces as rclpy takes them: with a slash before, without one behind.
+
+    Raises:
+        UsageError: one that is not valid.
+    """
+    words = list(argv)
+    for number, (before, word) in enumerate(pairwise(argv), start=1):
+        if before in ("-r", "--remap") and word.startswith(_NAMESPACE):
+            words[number] = _NAMESPACE + normalize_namespace(word[len(_NAMESPACE) :])
+    return words
 
 
 def _understood(argv: Sequence[str]) -> RosArgs:

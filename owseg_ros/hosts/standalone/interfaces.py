@@ -6,7 +6,6 @@ as they lie in memory. So an image is copied once, by the wire.
 
 from __future__ import annotations
 
-import copy
 import os
 import struct
 import threading
@@ -39,6 +38,7 @@ _BYTES = {"uint8", "int8", "byte", "char", "octet"}
 _DTYPES = {"bool": "bool", "byte": "uint8", "char": "uint8", "octet": "uint8"}
 _UNIT_FIELD = "structure_needs_at_least_one_member"
 _LENGTH = struct.Struct("=I")
+_EMPTY = np.zeros(0, np.uint8)
 
 Buffer = bytes | bytearray | memoryview | npt.NDArray[Any]
 """Contiguous memory."""
@@ -191,9 +191,7 @@ class Interfaces:
             if not layout.tail:
                 return [self._store.serialize_cdr(message, message_type)]
             tail = _as_bytes(getattr(message, layout.tail))
-            head = copy.copy(message)
-            setattr(head, layout.tail, np.zeros(0, np.uint8))
-            data = bytearray(self._store.serialize_cdr(head, message_type))
+            data = bytearray(self._store.serialize_cdr(_without(message, layout), message_type))
         except (struct.error, SerdeError, TypeError, ValueError, AttributeError) as err:
             raise UsageError(f"cannot send this as {message_type}: {err}") from err
         _LENGTH.pack_into(data, len(data) - 4, len(tail))
@@ -263,6 +261,13 @@ def _numbers(name: str, dtype: np.dtype[Any], fixed: int) -> Default:
         return array
 
     return fill
+
+
+def _without(message: Message, layout: _Layout) -> Message:
+    """Return a message with the same fields, but an empty tail."""
+    head = object.__new__(type(message))
+    vars(head).update(vars(message), **{layout.tail: _EMPTY})
+    return head
 
 
 def _as_bytes(data: Any) -> npt.NDArray[np.uint8]:

@@ -19,7 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import owseg_ros
-from owseg.outputs import IMAGES, LABELS
+from owseg.outputs import DETECTIONS, IMAGES, LABELS
 from owseg_ros.camera.options import PARAMETERS as CAMERA
 from owseg_ros.hosts.parameter_files import read_parameter_file
 from owseg_ros.perception import parameters
@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[3]
 SPECS = {"prototype_server": SERVER, "perception": parameters.table(), "camera": CAMERA}
 NAMES = {node: {spec.name for spec in specs} for node, specs in SPECS.items()}
 PERCEPTION_ARGUMENTS = {
-    *("namespace", "params_file", "model", "device", "image_topic", "image_transport", "cameras"),
-    *("use_sim_time", "log_level", "respawn", "autostart", "rviz"),
+    *("namespace", "params_file", "model", "device", "store", "image_topic", "image_transport"),
+    *("cameras", "use_sim_time", "log_level", "respawn", "autostart", "rviz"),
 }
 
 
@@ -172,6 +172,11 @@ def run(entities, **given):
     return function({**context, **given})
 
 
+def nodes_of(entities, **given):
+    """Return the nodes that a launch file starts, given some arguments."""
+    return [item for item in run(entities, **given) if isinstance(item, Node)]
+
+
 # perception.launch.py ----------------------------------------------------------------------------
 
 
@@ -184,7 +189,7 @@ def test_perception_has_the_arguments_that_are_promised(load):
 def test_server_and_perception_are_started_from_executables_that_exist(load):
     lines = setup_says("entry_points", "install")["console_scripts"]
     scripts = {line.partition(" = ")[0]: line.partition(" = ")[2] for line in lines}
-    nodes = run(load("perception"))
+    nodes = nodes_of(load("perception"))
     assert [node.executable for node in nodes] == ["prototype_server", "perception"]
     for node in nodes:
         assert callable(pkgutil.resolve_name(scripts[node.executable]))
@@ -197,12 +202,13 @@ def test_server_and_perception_are_started_from_executables_that_exist(load):
 
 
 def test_arguments_reach_the_nodes(load):
-    server, perception = run(
+    server, perception = nodes_of(
         load("perception"),
         namespace="r1",
         params_file="mine.yaml",
         model="m.onnx",
         device="cpu",
+        store="c.db",
         image_topic="/cam/image_raw",
         image_transport="compressed",
         use_sim_time="True",
@@ -211,7 +217,7 @@ def test_arguments_reach_the_nodes(load):
         autostart="false",
     )
     both = {"model": "m.onnx", "device": "cpu", "use_sim_time": True}
-    assert server.given == both
+    assert server.given == both | {"store": "c.db"}
     more = {"image_transport": "compressed", "autostart": False}
     assert perception.given == both | more
     assert perception.remappings == {"image": "/cam/image_raw"}
@@ -221,8 +227,24 @@ def test_arguments_reach_the_nodes(load):
         assert node.given.keys() <= NAMES[node.name] | {"use_sim_time"}
 
 
+@pytest.mark.parametrize(
+    ("codes", "ends"), [([2], [True]), ([-9, 2], [False, False]), ([0, 1], [False, False])]
+)
+def test_a_node_that_cannot_start_ends_everything(load, codes, ends):
+    """Once it has run, it is started again whatever happens."""
+    entities = run(load("perception"))
+    nodes = [item for item in entities if isinstance(item, Node)]
+    handlers = [e.event_handler for e in entities if isinstance(e, RegisterEventHandler)]
+    assert [handler.target_action for handler in handlers] == nodes
+    for handler in handlers:
+        events = [types.SimpleNamespace(returncode=n, process_name="x-1") for n in codes]
+        found = [handler.on_exit(event, None) for event in events]
+        assert [isinstance(action, Shutdown) for action in found] == ends
+        assert {action.reason for action in found if action} <= {"x-1 cannot start, see above"}
+
+
 def test_cameras_are_a_list_and_are_not_remapped(load):
-    _, perception = run(load("perception"), cameras=" front, rear ,")
+    _, perception = nodes_of(load("perception"), cameras=" front, rear ,")
     assert perception.given["cameras"] == ["front", "rear"]
     assert perception.remappings == {}
 
@@ -294,7 +316,7 @@ def test_replay_shares_its_arguments_with_perception(load):
 def test_replay_records_images_outputs_and_classes(load, given, image, prefixes):
     recorder = run(load("replay"), bag="drive", **given)[0]
     pattern = re.compile(recorder.cmd[recorder.cmd.index("--regex") + 1])
-    outputs = [f"{prefix}{topic}" for prefix in prefixes for topic in (*IMAGES, LABELS)]
+    outputs = [f"{prefix}{topic}" for prefix in prefixes for topic in (*IMAGES, DETECTIONS, LABELS)]
     base = f"/{given['namespace'].strip('/')}" if "namespace" in given else ""
     for topic in (image, *outputs, f"{base}/prototypes", "/diagnostics"):
         assert pattern.match(topic), topic
@@ -354,7 +376,7 @@ def test_the_foxglove_layout_shows_topics_that_exist():
 @pytest.mark.parametrize(("given", "wanted"), [("/r1/", "/r1"), ("r1/", "r1"), ("/", ""), ("", "")])
 def test_a_namespace_may_end_in_a_slash(load, given, wanted):
     """ROS 2 itself refuses such a name, and the node would die at its start."""
-    nodes = run(load("perception"), namespace=given, rviz="true")
+    nodes = nodes_of(load("perception"), namespace=given, rviz="true")
     assert [node.namespace for node in nodes] == [wanted] * 3
 
 

@@ -181,6 +181,7 @@ def test_the_store_lies_in_the_data_folder_of_the_user(monkeypatch, tmp_path):
 def test_news_are_told_until_they_were_heard(quick):
     keeper = StoreKeeper(quick / "a" / "b" / "classes", "ab" * 32)
     assert keeper.news().version == 0
+    assert keeper.news().space == keeper.read().space == "ab" * 32
     assert keeper.news().version == 0
     keeper.told(0)
     assert keeper.news() is None

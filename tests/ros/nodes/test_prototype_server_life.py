@@ -52,7 +52,8 @@ def test_classes_survive_a_killed_server_and_late_joiners_get_them(
 def test_it_ends_kindly_and_leaves_one_whole_file(owseg, kinds, quick, client):
     store = quick / "classes.owseg"
     server = start_server(owseg, kinds[1], store, "-r", "__ns:=/kind")
-    assert client.call("ListClasses", "/kind/prototype_server/list_classes").success
+    answer = client.call("ListClasses", "/kind/prototype_server/list_classes")
+    assert (answer.success, len(answer.classes), answer.space) == (True, 0, FAKE_SPACE)
     assert server.end(signal.SIGINT) == 0
     assert [path.name for path in quick.iterdir()] == ["classes.owseg"]
     assert "Traceback" not in server.output

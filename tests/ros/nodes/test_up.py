@@ -70,7 +70,9 @@ def test_server_and_perception_are_started(monkeypatch):
         assert node in COMMANDS
 
 
-def test_options_reach_the_nodes_that_have_them(monkeypatch):
+def test_options_reach_the_nodes_that_have_them(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b.yaml").write_text("")
     found = programs(
         monkeypatch,
         *("--namespace", "robot", "--params-file", "a b.yaml", "--model", "it's.onnx"),
@@ -121,6 +123,11 @@ def test_each_camera_gets_its_source_and_its_namespace(monkeypatch):
         (["--source", "x", "--source", "y"], "2 times --source for 1 cameras"),
         (["--cameras", "a", "--image-topic", "/x"], "--image-topic names one topic"),
         (["--loop"], "--loop belong to --source"),
+        (["--rate", "0"], "--loop belong to --source"),
+        (["--cameras", "a, a"], "--cameras takes different names, as in front,rear; got 'a, a'"),
+        (["--cameras", "a,"], "--cameras takes different names"),
+        (["--cameras", ""], "--cameras takes different names"),
+        (["--params-file", "nowhere.yaml"], "cannot read parameter file nowhere.yaml: No such"),
         (["--namespace", "a b"], "no valid namespace"),
     ],
 )

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import subprocess
-import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ import pytest
 from owseg.engines import ENGINES, FakeEngine, fake_manifest
 from owseg.images import encode_image
 from owseg.outputs import IMAGES, LABELS
+from owseg_ros.commands.node import command_line
 from owseg_ros.hosts.qos import LATCHED, LATEST, QosProfile
 from owseg_ros.perception.node import PerceptionNode
 from owseg_ros.watchdog import COMPRESSED, RAW
@@ -204,10 +204,9 @@ def process(kinds, ros_domain):
         def start_one(*argv, **parameters):
             values = {"engine": "fake", **parameters}
             words = [word for key, value in values.items() for word in ("-p", f"{key}:={value}")]
-            program = "import sys; from owseg_ros.perception.main import main; sys.exit("
-            program += f"main(sys.argv[1:], {kinds[0]!r}))"
+            command = [*command_line("perception"), "--host", kinds[0], "--ros-args"]
             child = subprocess.Popen(
-                [sys.executable, "-c", program, "--ros-args", *words, *argv],
+                [*command, *words, *argv],
                 stderr=subprocess.PIPE,
                 text=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},

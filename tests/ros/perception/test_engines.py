@@ -11,9 +11,10 @@ from owseg.engines.switching import SwitchingEngine
 from owseg.errors import EngineError
 from owseg.outputs import MASK
 from owseg.pipeline import Pipeline
+from owseg_ros.commands.node import start
 from owseg_ros.diagnostics import Level
 from owseg_ros.hosts.base import NS_PER_S
-from owseg_ros.perception import main as program
+from owseg_ros.perception import node as program
 from owseg_ros.perception.model import SharedModel
 from owseg_ros.perception.parameters import Settings
 from owseg_ros.perception.status import model_status
@@ -54,7 +55,13 @@ def test_onnxruntime_stands_in_and_diagnostics_say_so(
     perception(engine="tensorrt", model=tiny_bundle)
     friend.send(noise(), NS_PER_S)
     assert eventually(lambda: friend.of(MASK))
-    found = eventually(lambda: friend.status("perception: engine"))
+
+    def with_a_model():
+        """Return the latest report unless it is from before the model was loaded."""
+        found = friend.status("perception: engine")
+        return found if found and found.values else None
+
+    found = eventually(with_a_model)
     assert found.level == Level.WARN
     assert found.message == f"tiny on onnxruntime: {NO_GPU}"
     assert found.values["engine"] == "onnxruntime"
@@ -69,7 +76,7 @@ def test_where_nothing_may_stand_in_the_node_does_not_start(
     monkeypatch.setattr(choice, "open_cached", refuse)
     words = ("engine:=tensorrt", "fallback:=false", f"model:={tiny_bundle}")
     argv = [part for word in words for part in ("-p", word)]
-    assert program.main(["--ros-args", *argv], kinds[0]) == 2
+    assert start(["perception", "--host", kinds[0], "--ros-args", *argv]) == 2
     assert f"configure failed: {NO_GPU}" in capfd.readouterr().err
 
 
@@ -92,7 +99,7 @@ def builds(monkeypatch):
 
 def test_build_only_builds_and_ends(kinds, ros_domain, capfd, builds, tiny_bundle):
     argv = ["-p", "build_only:=true", "-p", f"model:={tiny_bundle}"]
-    assert program.main(["--ros-args", *argv], kinds[0]) == 0
+    assert start(["perception", "--host", kinds[0], "--ros-args", *argv]) == 0
     assert builds == [tiny_bundle]
     err = capfd.readouterr().err
     assert "building tiny: 40 %" in err
@@ -107,7 +114,7 @@ def test_a_build_that_fails_ends_with_its_reason(
         raise EngineError("the TensorRT engine could not be built: no kernel")
 
     monkeypatch.setattr(program, "build_in_background", fail)
-    assert program.main(["--ros-args", "-p", "build_only:=true"], kinds[0]) == 2
+    assert start(["perception", "--host", kinds[0], "--ros-args", "-p", "build_only:=true"]) == 2
     err = capfd.readouterr().err
     assert "perception: the TensorRT engine could not be built: no kernel" in err
     assert "Traceback" not in err

@@ -8,12 +8,22 @@ from mcap.reader import make_reader
 
 from owseg.engines import FakeEngine, fake_manifest
 from owseg.images import decode_compressed, encode_jpeg, encode_png
-from owseg.outputs import CLUSTERS, CONFIDENCE, IMAGES, LABELS, MASK, OVERLAY, PROBABILITY
+from owseg.outputs import (
+    CLUSTERS,
+    CONFIDENCE,
+    DETECTIONS,
+    IMAGES,
+    LABELS,
+    MASK,
+    OVERLAY,
+    PROBABILITY,
+)
 from owseg.pipeline import Pipeline
 from owseg.replay.messages import deserialize
 from owseg.replay.runner import OUTPUT, Progress, Replay, ReplayOptions
 from owseg.replay.samples import Sample
 from owseg.types import Frame
+from owseg_ros.perception.detections import DETECTION_ARRAY
 from owseg_ros.perception.parameters import Settings
 from owseg_ros.watchdog import RAW
 
@@ -61,8 +71,36 @@ def fields_of(message):
     )
 
 
+def detections_of(message):
+    """Give stamp and frame, and of each detection all that is not blank."""
+    found = []
+    for item in message.detections:
+        (result,) = item.results
+        center, pose = item.bbox.center, result.pose.pose
+        assert item.header.stamp == message.header.stamp
+        assert item.header.frame_id == message.header.frame_id
+        assert (center.theta, pose.position.x, pose.orientation.w) == (0.0, 0.0, 1.0)
+        assert not np.asarray(result.pose.covariance).any()
+        found.append(
+            (
+                item.id,
+                (result.hypothesis.class_id, result.hypothesis.score),
+                (center.position.x, center.position.y, item.bbox.size_x, item.bbox.size_y),
+            )
+        )
+    stamp = message.header.stamp
+    return (stamp.sec, stamp.nanosec, message.header.frame_id), found
+
+
 def labels_of(message):
     return [(item.class_id, item.class_name) for item in message.class_map], message.threshold
+
+
+def block(left, top, width, height, shape=(96, 128)):
+    """Give an image with one unknown object, which is certain."""
+    image = np.zeros((*shape, 3), np.uint8)
+    image[top : top + height, left : left + width, 2] = 255
+    return image
 
 
 def dots():
@@ -92,24 +130,31 @@ def one_by_one(friend, eventually):
 
 
 def test_every_output_has_the_bytes_of_the_offline_replay(
-    perception, friend, tricks, one_by_one, noise, tmp_path, kinds
+    perception, friend, tricks, one_by_one, noise, tmp_path, kinds, eventually
 ):
     tricks.manifest = fake_manifest(96, 128)
     images = [noise(96, 128), noise(48, 64, 1), noise(100, 200, 2), dots(), dots() * 0]
     perception()
+    friend.listen(DETECTION_ARRAY, DETECTIONS)
     got = one_by_one(images)
+    assert eventually(lambda: len(friend.of(DETECTIONS)) == 5)
     expected = recorded(images, tmp_path, tricks.manifest)
-    assert len(expected) == 1 + 5 * len(IMAGES)
+    assert len(expected) == 1 + 5 * len((*IMAGES, DETECTIONS))
     for topic in IMAGES:
         mine = [fields_of(message) for name, message in got if name == topic]
         theirs = [fields_of(deserialize(data, kind)) for n, kind, data in expected if n == topic]
         assert mine == theirs, topic
     encodings = [fields_of(m)[1][2] for m in friend.of(CLUSTERS)]
     assert encodings == ["mono8", "mono8", "mono8", "16UC1", "mono8"]
+    mine = [detections_of(message) for message in friend.of(DETECTIONS)]
+    kept = [deserialize(data, kind) for name, kind, data in expected if name == DETECTIONS]
+    assert mine == [detections_of(message) for message in kept]
+    assert [len(found) for _, found in mine][3:] == [768, 0]
     if kinds[0] == "standalone":
         encode = friend.host.messages.encode
-        mine = [b"".join(map(bytes, encode(m, RAW))) for name, m in got if name == MASK]
-        assert mine == [bytes(data) for name, _, data in expected if name == MASK]
+        for topic, kind in ((MASK, RAW), (DETECTIONS, DETECTION_ARRAY)):
+            mine = [b"".join(map(bytes, encode(m, kind))) for name, m in got if name == topic]
+            assert mine == [bytes(data) for name, _, data in expected if name == topic]
 
 
 def test_the_labels_are_those_of_the_offline_replay(
@@ -137,6 +182,43 @@ def test_two_cameras_share_one_engine(perception, friend, tricks, one_by_one, no
         assert np.asarray(mask.data).tobytes() == expected.tobytes()
         assert len(friend.of(prefix + LABELS)) == 1
     assert len(tricks.threads) == 1
+
+
+def test_an_unknown_object_is_a_detection_with_its_box_and_keeps_its_id(
+    perception, friend, tricks, eventually
+):
+    tricks.manifest = fake_manifest(96, 128)
+    perception()
+    friend.listen(DETECTION_ARRAY, DETECTIONS)
+    places = ((40, 16), (44, 16), (44, 20))
+    for count, (left, top) in enumerate(places, start=1):
+        friend.send(block(left, top, 24, 32), STAMPS[count - 1])
+        assert eventually(lambda count=count: len(friend.of(DETECTIONS)) == count)
+    friend.send(block(0, 0, 0, 0), STAMPS[3])
+    assert eventually(lambda: len(friend.of(DETECTIONS)) == 4)
+    assert [detections_of(message) for message in friend.of(DETECTIONS)] == [
+        ((1, 7, "optical"), [("1", ("unknown", 1.0), (52.0, 32.0, 24.0, 32.0))]),
+        ((2, 7, "optical"), [("1", ("unknown", 1.0), (56.0, 32.0, 24.0, 32.0))]),
+        ((3, 7, "optical"), [("1", ("unknown", 1.0), (56.0, 36.0, 24.0, 32.0))]),
+        ((4, 7, "optical"), []),
+    ]
+
+
+def test_each_camera_has_detection_ids_of_its_own(perception, friend, tricks, eventually):
+    tricks.manifest = fake_manifest(96, 128)
+    perception(cameras="[front, rear]")
+    places = {"front/": (8, 8), "rear/": (80, 40)}
+    for prefix in places:
+        friend.listen(DETECTION_ARRAY, prefix + DETECTIONS)
+    for turn in range(2):
+        for prefix, (left, top) in places.items():
+            friend.send(block(left, top, 16, 16), STAMPS[turn], f"{prefix}image")
+            topic = prefix + DETECTIONS
+            assert eventually(lambda topic=topic, turn=turn: len(friend.of(topic)) == turn + 1)
+    for prefix, (left, top) in places.items():
+        for message in friend.of(prefix + DETECTIONS):
+            ((number, _, box),) = detections_of(message)[1]
+            assert (number, box) == ("1", (left + 8.0, top + 8.0, 16.0, 16.0))
 
 
 @pytest.mark.parametrize("encode", [encode_jpeg, lambda image: encode_png(image[..., 0])])
@@ -212,15 +294,21 @@ def test_only_what_is_asked_for_is_computed(
         asked.append((name, result.num_clusters > 0))
         return result.open_set
 
+    def spy_on_objects(objects):
+        asked.append((DETECTIONS, len(objects) > 0))
+        return []
+
     monkeypatch.setattr("owseg_ros.perception.outputs.array_of", spy)
+    monkeypatch.setattr("owseg_ros.perception.outputs.detections", spy_on_objects)
     node = perception()
-    for topic in IMAGES:
-        friend.listen(RAW, topic)
+    for topic in (*IMAGES, DETECTIONS):
+        friend.listen(DETECTION_ARRAY if topic == DETECTIONS else RAW, topic)
         assert eventually(lambda topic=topic: node._cameras[0]._outputs.wanted(LAZY) == (topic,))
         friend.send(noise())
         assert eventually(lambda topic=topic: friend.of(topic))
         friend.subscriptions[topic].destroy()
-    assert asked == [(topic, topic in (CLUSTERS, OVERLAY)) for topic in IMAGES]
+    grouped = (CLUSTERS, DETECTIONS, OVERLAY)
+    assert asked == [(topic, topic in grouped) for topic in (*IMAGES, DETECTIONS)]
 
 
 def test_everything_is_sent_on_request(perception, friend, eventually, tricks, noise):

@@ -78,7 +78,7 @@ def test_labels_come_before_the_mask_whoever_is_first(perception, friend, tricks
     node = perception()
     order = []
     outputs = node._cameras[0]._outputs
-    for publisher in (outputs._labels, outputs._images[MASK]):
+    for publisher in (outputs._labels, outputs._publishers[MASK]):
         send = publisher.publish
 
         def note(message, send=send, topic=publisher.topic):

@@ -14,10 +14,12 @@ from owseg.bundle import load_bundle
 from owseg.engines import OnnxRuntimeEngine
 from owseg.engines.fake import FAKE_SPACE
 from owseg.grouping import ClusterTracker
-from owseg.outputs import IMAGES, LABELS, MASK, array_of
+from owseg.outputs import DETECTIONS, IMAGES, LABELS, MASK, array_of
 from owseg.pipeline import Pipeline
 from owseg.types import Frame
-from owseg_ros.perception.main import main
+from owseg_ros.commands import options
+from owseg_ros.commands.node import start as main
+from owseg_ros.perception.detections import DETECTION_ARRAY
 from owseg_ros.watchdog import RAW
 
 
@@ -52,8 +54,8 @@ def test_a_signal_before_it_listens_to_signals_ends_it_without_a_word(monkeypatc
         time.sleep(5)
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("owseg_ros.perception.main._run", start)
-    assert main([]) == 0
+    monkeypatch.setattr(options, "_run", start)
+    assert main(["perception"]) == 0
     assert capfd.readouterr().err == ""
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -80,6 +82,21 @@ def test_a_process_gives_what_the_offline_pipeline_gives(
     text = child.stderr.read()
     assert "Traceback" not in text
     assert "is ready on onnxruntime" in text
+
+
+def test_a_process_finds_an_unknown_object_and_says_where(process, friend, wait_for):
+    process()
+    friend.listen(DETECTION_ARRAY, DETECTIONS)
+    image = np.zeros((192, 256, 3), np.uint8)  # twice the size of the network
+    image[40:100, 120:200, 2] = 255
+    image[150:170, 20:30, 2] = 255
+    message = wait_for(image, 10**9 + 5, (DETECTIONS,))[DETECTIONS]
+    assert message.header.frame_id == "optical"
+    found = ((item.id, item.bbox.center.position, item.bbox) for item in message.detections)
+    boxes = {number: (at.x, at.y, box.size_x, box.size_y) for number, at, box in found}
+    assert boxes == {"1": (160.0, 70.0, 80.0, 60.0), "2": (25.0, 160.0, 10.0, 20.0)}
+    results = [result for item in message.detections for result in item.results]
+    assert {(r.hypothesis.class_id, r.hypothesis.score) for r in results} == {("unknown", 1.0)}
 
 
 def test_a_killed_node_comes_back_with_labels_and_classes(
@@ -136,10 +153,21 @@ def test_a_signal_while_the_model_loads_ends_it(kinds, ros_domain, tricks, capfd
     before = signal.getsignal(number)
     thread = threading.Thread(target=interrupt)
     thread.start()
-    assert main(["--ros-args", "-p", "engine:=trick"], kinds[0]) == 0
+    assert main(["perception", "--host", kinds[0], "--ros-args", "-p", "engine:=trick"]) == 0
     thread.join()
     assert signal.getsignal(number) is before
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_node_is_made_ends_it(kinds, ros_domain, monkeypatch, capfd, number):
+    def interrupt(*_):
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr("owseg_ros.perception.node.Diagnostics", interrupt)
+    assert main(["perception", "--host", kinds[0], "--ros-args", "-p", "engine:=fake"]) == 0
+    assert "failed" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -148,16 +176,16 @@ def test_a_signal_while_the_model_loads_ends_it(kinds, ros_domain, tricks, capfd
         (("-p", "model:=/nowhere.onnx"), "configure failed: no model at /nowhere.onnx"),
         (("-p", "overlay_opacity:=7.0"), "perception: parameter 'overlay_opacity' must be in 0..1"),
         (("-p", "engine:=magic"), "perception: parameter 'engine' must be onnxruntime or "),
-        (("--", "stray"), "perception: unknown argument 'stray'; parameters follow --ros-args"),
+        (("--", "stray"), "owseg node perception: unrecognized arguments: -- stray; see "),
     ],
 )
 def test_a_node_that_cannot_start_says_why_and_ends(kinds, ros_domain, capfd, argv, text):
-    assert main(["--ros-args", *argv], kinds[0]) == 2
+    assert main(["perception", "--host", kinds[0], "--ros-args", *argv]) == 2
     out = capfd.readouterr().err
     assert text in out
     assert "Traceback" not in out
 
 
 def test_an_unknown_host_is_refused(capfd):
-    assert main([], "ros1") == 2
-    assert "host must be one of auto, rclpy, standalone, got 'ros1'" in capfd.readouterr().err
+    assert main(["perception", "--host", "ros1"]) == 2
+    assert "argument --host: invalid choice: 'ros1'" in capfd.readouterr().err
