@@ -9,24 +9,20 @@ be left out, and annotations/ may be called stuffthingmaps/.
 
 For research use; see the terms of the data set before anything trained on it is released.
 
-Source: H. Caesar et al., "COCO-Stuff: Thing and Stuff Classes in Context", CVPR 2018.
+Source: H. Caesar et al., "COCO-Stuff: Thing and Stuff Classes in Context", CVPR 2018; numbers
+of images: its section 3, and the page of COCO 2017.
 """
 
 from __future__ import annotations
 
-import colorsys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import itertools
 
 import numpy as np
 
-from owseg.datasets.base import Sample
-from owseg.datasets.label_spaces import LabelSpace
-from owseg.errors import DatasetError
+from owseg.datasets.folder import FolderDataset
+from owseg.datasets.label_spaces import LabelSpace, bright_color
+from owseg.datasets.layout import Codes, Files, LabelFiles, Layout, Split
 from owseg.types import IGNORE_ID, UInt8Array
-
-SPLITS = ("train", "val")
 
 _THINGS = """
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
@@ -68,16 +64,11 @@ UNUSED = frozenset(_names(_NEVER))
 """Things that have a label id but are never annotated."""
 
 
-def _color(place: int) -> tuple[int, int, int]:
-    """Return one of many bright colours; neighbours differ by the golden angle in hue."""
-    hue, value = place * 0.61803398875 % 1.0, (0.95, 0.75, 0.55)[place % 3]
-    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.65, value))
-    return red, green, blue
-
-
 USED = tuple(name for name in (*THINGS, *STUFF) if name not in UNUSED)
 COCO_STUFF171 = LabelSpace(
-    name="coco_stuff171", names=USED, colors=tuple(_color(place) for place in range(len(USED)))
+    name="coco_stuff171",
+    names=USED,
+    colors=tuple(bright_color(place) for place in range(len(USED))),
 )
 """The 171 classes that are annotated, in the order of their label ids."""
 
@@ -91,73 +82,33 @@ def train_ids() -> UInt8Array:
     return table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CocoStuffSample(Sample):
-    """One image with its label map, on disk."""
+CODES = Codes(
+    ids={
+        **{label: int(i) for label, i in enumerate(train_ids()) if i != IGNORE_ID},
+        IGNORE_ID: IGNORE_ID,
+    },
+    expected="the ids 0..181 or 255 of stuffthingmaps_trainval2017.zip that COCO-Stuff uses",
+)
 
-    def load(self) -> tuple[UInt8Array, UInt8Array]:
-        """Return the image (H, W, 3) uint8 RGB and the ids (H, W) uint8, 255 = unlabelled.
-
-        Raises:
-            DatasetError: a file cannot be decoded, the sizes differ, or a label has no class.
-        """
-        image, labels = Sample.load(self)
-        ids = train_ids()[labels]
-        strange = labels[(ids == IGNORE_ID) & (labels != IGNORE_ID)]
-        if strange.size:
-            raise DatasetError(
-                f"{self.label_path} has the id {int(strange[0])}, which COCO-Stuff does not use; "
-                "expected maps of stuffthingmaps_trainval2017.zip"
-            )
-        return image, ids
+LAYOUTS = tuple(
+    Layout(
+        images=Files(folder=f"{images}{{split}}", endings=(".jpg",)),
+        labels=(LabelFiles(folder=f"{labels}/{{split}}", endings=(".png",), codes=CODES),),
+    )
+    for images, labels in itertools.product(
+        ("images/", ""), ("annotations", "stuffthingmaps", "stuffthingmaps_trainval2017")
+    )
+)
 
 
-class CocoStuff:
-    """Paired images and label maps of one split.
-
-    Args:
-        root: folder with images/ and annotations/.
-        split: "train" or "val"; the labels of "test" are not public.
-
-    Raises:
-        DatasetError: the folder is missing or images and labels do not pair.
-    """
+class CocoStuff(FolderDataset):
+    """Paired images and label maps of one split; see `FolderDataset`."""
 
     name = "coco_stuff"
+    title = "COCO-Stuff"
     label_space: LabelSpace = COCO_STUFF171
-
-    def __init__(self, root: str | Path, split: str = "train") -> None:
-        self.root = Path(root)
-        self.split = split
-        if split not in SPLITS:
-            raise DatasetError(f"COCO-Stuff has the splits {', '.join(SPLITS)}, not '{split}'")
-        images = self._folder("images", ".")
-        labels = self._folder("annotations", "stuffthingmaps", "stuffthingmaps_trainval2017")
-        pairs = _by_stem(images, ".jpg"), _by_stem(labels, ".png")
-        for missing in sorted(pairs[0].keys() - pairs[1].keys()):
-            raise DatasetError(f"image {pairs[0][missing]} has no label map in {labels}")
-        for missing in sorted(pairs[1].keys() - pairs[0].keys()):
-            raise DatasetError(f"label map {pairs[1][missing]} has no image in {images}")
-        if not pairs[0]:
-            raise DatasetError(f"COCO-Stuff split '{split}' at {self.root} is empty")
-        self.samples = [
-            CocoStuffSample(name=name, image_path=path, label_path=pairs[1][name])
-            for name, path in sorted(pairs[0].items())
-        ]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return iter(self.samples)
-
-    def _folder(self, *names: str) -> Path:
-        choices = [self.root / name / f"{self.split}2017" for name in names]
-        for folder in choices:
-            if folder.is_dir():
-                return folder
-        raise DatasetError(f"{self.root} is no COCO-Stuff folder: {choices[0]} is missing")
-
-
-def _by_stem(folder: Path, suffix: str) -> dict[str, Path]:
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() == suffix}
+    splits = (
+        Split(name="train", folder="train2017", published=118287),
+        Split(name="val", folder="val2017", published=5000),
+    )
+    layouts = LAYOUTS

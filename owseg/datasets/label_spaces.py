@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass
 
 from owseg.errors import UsageError
+
+
+def bright_color(place: int) -> tuple[int, int, int]:
+    """Return one of many bright colours; neighbours differ by the golden angle in hue."""
+    hue, value = place * 0.61803398875 % 1.0, (0.95, 0.75, 0.55)[place % 3]
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.65, value))
+    return red, green, blue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +24,15 @@ class LabelSpace:
         names: class names; the position is the label id.
         colors: RGB of each class, 0..255.
         void_ids: label ids that count nowhere (besides 255).
+        anomalies: names that mean "an anomaly" whatever a model knows; without any, the
+            anomalies of a model are the classes that it lacks.
     """
 
     name: str
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     void_ids: tuple[int, ...] = ()
+    anomalies: tuple[str, ...] = ()
 
     def id_of(self, name: str) -> int:
         """Return the label id of a class.
@@ -137,3 +148,11 @@ IDD_LITE7 = LabelSpace(
     ),
 )
 """The 7 classes of IDD Lite."""
+
+ANOMALY2 = LabelSpace(
+    name="anomaly2",
+    names=("no anomaly", "anomaly"),
+    colors=((128, 128, 128), (206, 72, 72)),
+    anomalies=("anomaly",),
+)
+"""Benchmarks that say only what is an anomaly, not which class the rest is."""

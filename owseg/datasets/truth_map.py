@@ -7,14 +7,17 @@ A truth map is a small JSON file, so that any labelled drive can be scored:
      "held_out": ["car"], "ignore": ["void"]}
 
 `held_out` classes are the positives of the anomaly metrics and void in
-training; `ignore` classes, and id 255, count nowhere.
+training; `ignore` classes, and id 255, count nowhere. Classes under `normal`,
+which may be left out, are no anomalies and no classes either: negatives of the
+anomaly metrics, void in all others and in training. Benchmarks that say only
+what is an anomaly have one such class.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,7 @@ class Truth:
     """Ground truth of one frame, in the ids of a model.
 
     Attributes:
-        known: (H, W) uint8, class id of the model, 255 = ignore (void or anomaly).
+        known: (H, W) uint8, class id of the model, 255 = ignore (void, anomaly, no class).
         anomaly: (H, W) bool, pixels of held-out classes.
         valid: (H, W) bool, pixels that count in the anomaly metrics.
     """
@@ -52,31 +55,36 @@ class TruthMap:
     labels: Mapping[int, str]
     held_out: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    normal: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse ids out of range and held-out or ignored names that no label has."""
+        """Refuse ids out of range, names that no label has, and names with two meanings."""
         bad = [i for i in self.labels if not 0 <= i <= 254]
         if bad:
             raise UsageError(f"truth map '{self.name}': ids must be 0..254, got {bad[0]}")
-        for name in (*self.held_out, *self.ignore):
+        for name in (*self.held_out, *self.ignore, *self.normal):
             if name not in self.labels.values():
                 raise UsageError(
                     f"truth map '{self.name}': '{name}' is held out or ignored, but no label has "
                     "that name; add it under 'labels'"
                 )
+        for name in self.normal:
+            if name in (*self.held_out, *self.ignore):
+                raise UsageError(
+                    f"truth map '{self.name}': '{name}' is normal, and held out or ignored too; "
+                    "take it out of one list"
+                )
 
     @property
     def known_names(self) -> tuple[str, ...]:
         """Names of the known classes, each once, in ascending order of their lowest ids."""
-        out = (*self.held_out, *self.ignore)
+        out = (*self.held_out, *self.ignore, *self.normal)
         names = (name for _, name in sorted(self.labels.items()) if name not in out)
         return tuple(dict.fromkeys(names))
 
     def with_held_out(self, names: Sequence[str]) -> TruthMap:
         """Return the same map with other classes held out."""
-        return TruthMap(
-            name=self.name, labels=self.labels, held_out=tuple(names), ignore=self.ignore
-        )
+        return replace(self, held_out=tuple(names))
 
     def table(self, class_names: Sequence[str]) -> UInt8Array:
         """Return the lookup table from label id to model id.
@@ -85,7 +93,7 @@ class TruthMap:
             class_names: names of the model's classes, in the order of their ids.
 
         Returns:
-            (256,) uint8; 254 = anomaly, 255 = ignore, 253 = an id that the map lacks.
+            (256,) uint8; 254 = anomaly, 255 = ignore or normal, 253 = an id that the map lacks.
 
         Raises:
             TruthError: a labelled class is neither known to the model, held out nor ignored,
@@ -103,7 +111,7 @@ class TruthMap:
         return table
 
     def _model_id(self, name: str, class_names: Sequence[str]) -> int:
-        if name in self.ignore:
+        if name in (*self.ignore, *self.normal):
             return IGNORE_ID
         if name in self.held_out:
             return _ANOMALY
@@ -111,7 +119,7 @@ class TruthMap:
             return class_names.index(name)
         raise TruthError(
             f"truth map '{self.name}': class '{name}' is not one of the model's classes "
-            f"({', '.join(class_names)}); list it under 'held_out' or 'ignore'"
+            f"({', '.join(class_names)}); list it under 'held_out', 'ignore' or 'normal'"
         )
 
     def apply(self, labels: npt.NDArray[np.integer[Any]], class_names: Sequence[str]) -> Truth:
@@ -138,9 +146,15 @@ class TruthMap:
         known = self.table(class_names)[labels]
         self._check_explained(labels, known)
         anomaly = known == _ANOMALY
-        valid = known != IGNORE_ID
+        valid = (known != IGNORE_ID) | self._normal_table()[labels]
         known[anomaly] = IGNORE_ID
         return Truth(known=known, anomaly=anomaly, valid=valid)
+
+    def _normal_table(self) -> npt.NDArray[np.bool_]:
+        """Return (256,) bool, the label ids that are no anomaly and no class."""
+        table = np.zeros(256, np.bool_)
+        table[[label for label, name in self.labels.items() if name in self.normal]] = True
+        return table
 
     def _check_explained(self, labels: npt.NDArray[np.integer[Any]], known: UInt8Array) -> None:
         unexplained = known == _UNEXPLAINED
@@ -160,6 +174,7 @@ class TruthMap:
                 "labels": {str(i): n for i, n in sorted(self.labels.items())},
                 "held_out": list(self.held_out),
                 "ignore": list(self.ignore),
+                **({"normal": list(self.normal)} if self.normal else {}),
             },
             indent=2,
         )
@@ -207,6 +222,7 @@ def _parse(text: str, source: str) -> TruthMap:
             labels={int(i): str(n) for i, n in raw["labels"].items()},
             held_out=_names(raw.get("held_out", [])),
             ignore=_names(raw.get("ignore", [])),
+            normal=_names(raw.get("normal", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
@@ -216,5 +232,5 @@ def _parse(text: str, source: str) -> TruthMap:
 
 def _names(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list):
-        raise TypeError(f"held_out and ignore are lists of names, got {values!r}")
+        raise TypeError(f"held_out, ignore and normal are lists of names, got {values!r}")
     return tuple(str(value) for value in values)

@@ -153,7 +153,7 @@ def test_bad_truth_topics(bad_truth, street_bag):
 
 
 def test_bad_truth_maps(bad_truth, street_bag, tmp_path):
-    bad_truth("neither a readable file nor one of camvid", street_bag, truth_map="none.json")
+    bad_truth("neither a readable file nor one of anomaly", street_bag, truth_map="none.json")
     (tmp_path / "map.json").write_text("{}")
     bad_truth("is not a truth map", street_bag, truth_map=tmp_path / "map.json")
     bad_truth("class 'building' is not one of the model's classes", street_bag, truth_map="camvid")

@@ -95,6 +95,11 @@ def test_suffixes_of_images(tmp_path, suffix):
     assert np.abs(sample.load()[0].astype(int) - image_of(0)).mean() < 10
 
 
+def test_a_listing_leaves_other_label_maps_alone(tmp_path):
+    save(listed(tmp_path) / "labels" / "c.png", labels_of(0))
+    assert [s.name for s in CamVid(tmp_path)] == ["b", "a"]
+
+
 @pytest.mark.parametrize("make", [listed, original])
 def test_each_split_on_its_own(tmp_path, make):
     make(tmp_path, ("a",), "train")

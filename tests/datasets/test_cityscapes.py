@@ -146,6 +146,10 @@ def test_splits_hold_out_car_truck_and_bus(tree):
         known = {i for i, n in BY_NAME.items() if n} - unknown - ignored
         assert set(np.flatnonzero(truth.known[0] != 255)) == known
         assert set(np.flatnonzero(truth.valid[0])) == known | unknown
+    human = load_truth_map("cityscapes_17_human")
+    truth = human.apply(labels, human.known_names)
+    assert set(np.flatnonzero(truth.anomaly[0])) == {24, 25}
+    assert len(human.known_names) == 17
     assert load_truth_map("cityscapes_16_1").known_names == (
         load_truth_map("cityscapes_16_3").known_names
     )
@@ -156,8 +160,9 @@ def test_splits_hold_out_car_truck_and_bus(tree):
 
 
 def test_missing_folders(tmp_path, tree):
-    refuses("is no Cityscapes folder: .*leftImg8bit.train is missing", tmp_path / "none")
-    refuses("has the splits train, val, not 'test'", tree, "test")
+    refuses("no Cityscapes folder at .*none", tmp_path / "none")
+    refuses("has the splits train, val, not 'test'; its label maps are not public", tree, "test")
+    refuses("has the splits train, val, not 'all'$", tree, "all")
     (tree / "gtFine" / "val").rename(tree / "moved")
     refuses("is no Cityscapes folder: .*gtFine.val is missing", tree, "val")
 

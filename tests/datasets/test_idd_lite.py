@@ -56,7 +56,7 @@ def refuses(says, root, split="train"):
 def test_what_can_be_wrong(tree, tmp_path):
     refuses("has the splits train, val, not 'test'", tree, "test")
     refuses(r"is no IDD Lite folder: .*val is missing", tree, "val")
-    refuses("is no IDD Lite folder", tmp_path / "none")
+    refuses("no IDD Lite folder at", tmp_path / "none")
     (tree / "leftImg8bit" / "val").mkdir()
     (tree / "gtFine" / "val").mkdir()
     refuses("split 'val' at .* is empty", tree, "val")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from owseg.datasets import CAMVID11, CITYSCAPES19, TruthMap, load_truth_map
+from owseg.datasets import (
+    ANOMALY2,
+    CAMVID11,
+    CITYSCAPES19,
+    READERS,
+    STREET_HAZARDS14,
+    TruthMap,
+    load_truth_map,
+)
 from owseg.datasets.label_spaces import IDD_LITE7
 from owseg.datasets.truth_map import builtin_truth_maps
 from owseg.errors import TruthError, UsageError
@@ -62,6 +71,29 @@ def test_known_names_follow_the_ids():
     assert MAP.with_held_out([]).known_names == ("sky", "road", "car")
     assert MAP.with_held_out(["sky", "car"]).known_names == ("road",)
     assert MAP.held_out == ("car",)
+
+
+NORMAL = replace(MAP, normal=("road",))
+
+
+def test_normal_pixels_are_negatives_without_a_class():
+    labels = np.array([[0, 3, 8], [11, 255, 3]], np.uint8)
+    truth = NORMAL.apply(labels, ("sky",))
+    assert truth.known.tolist() == [[0, 255, 255], [255, 255, 255]]
+    assert truth.anomaly.tolist() == [[False, False, True], [False, False, False]]
+    assert truth.valid.tolist() == [[True, True, True], [False, False, True]]
+    # a class of the same name makes no difference
+    np.testing.assert_array_equal(NORMAL.apply(labels, CLASSES).known != 255, labels == 0)
+    assert NORMAL.known_names == ("sky",)
+    assert NORMAL.with_held_out([]).normal == ("road",)
+    assert NORMAL.table(("sky",))[3] == 255
+
+
+def test_normal_and_held_out_contradict_each_other():
+    with pytest.raises(UsageError, match="'car' is normal, and held out or ignored too"):
+        replace(MAP, normal=("car",))
+    with pytest.raises(UsageError, match="'truck' is held out or ignored, but no label"):
+        replace(MAP, normal=("truck",))
 
 
 # Refusals --------------------------------------------------------------------------------------
@@ -122,7 +154,8 @@ def write(tmp_path, content):
 
 
 def test_round_trip(tmp_path):
-    assert load_truth_map(write(tmp_path, MAP.to_json())) == MAP
+    for truth_map in (MAP, NORMAL):
+        assert load_truth_map(write(tmp_path, truth_map.to_json())) == truth_map
 
 
 def test_held_out_and_ignore_may_be_left_out(tmp_path):
@@ -152,6 +185,7 @@ GOOD = {"schema": 1, "name": "m", "labels": {"3": "road"}}
         GOOD | {"held_out": "road"},
         GOOD | {"held_out": None},
         GOOD | {"ignore": 3},
+        GOOD | {"normal": "road"},
     ],
 )
 def test_files_that_are_no_truth_map(tmp_path, content):
@@ -177,7 +211,9 @@ def test_another_schema(tmp_path):
 
 def test_no_such_file(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(UsageError, match="neither a readable file nor one of camvid, camvid_a"):
+        with pytest.raises(
+            UsageError, match="neither a readable file nor one of anomaly, bdd_anomaly, camvid"
+        ):
             load_truth_map(path)
 
 
@@ -199,6 +235,10 @@ SPLITS = {
     "idd_lite_a": ("vehicle",),
     "cityscapes": (),
     "cityscapes_17": (),
+    "cityscapes_17_human": ("human",),
+    "bdd_anomaly": ("train", "motorcycle", "bicycle"),
+    "street_hazards": ("anomaly",),
+    "anomaly": ("anomaly",),
     "cityscapes_16_1": ("car",),
     "cityscapes_16_3": ("car", "truck", "bus"),
     "cityscapes_13_6": ("car", "truck", "bus", "building", "traffic sign", "vegetation"),
@@ -217,8 +257,17 @@ def test_all_builtin_maps_are_listed_here():
 @pytest.mark.parametrize(("name", "held_out"), SPLITS.items())
 def test_builtin_maps_agree_with_the_label_space(name, held_out):
     truth_map = load_truth_map(name)
-    spaces = {"idd_lite": IDD_LITE7, "cityscapes": CITYSCAPES19}
+    spaces = {
+        "idd_lite": IDD_LITE7,
+        "cityscapes": CITYSCAPES19,
+        "bdd": CITYSCAPES19,
+        "street_hazards": STREET_HAZARDS14,
+        "anomaly": ANOMALY2,
+    }
     space = next((s for prefix, s in spaces.items() if name.startswith(prefix)), CAMVID11)
+    if name.endswith("human"):
+        names = ["human" if n in ("person", "rider") else n for n in space.names]
+        space = replace(space, names=tuple(names))
     labels = dict(truth_map.labels)
     if name.startswith("scenes"):
         assert labels.pop(STRANGE_ID) == "strange"
@@ -226,15 +275,18 @@ def test_builtin_maps_agree_with_the_label_space(name, held_out):
     assert sorted(truth_map.held_out) == sorted(held_out)
     left_out = LEFT_OUT.get(name, ("void",) if space.void_ids else ())
     assert truth_map.ignore == left_out
-    out = (*held_out, *left_out)
+    normal = ("no anomaly",) if name == "anomaly" else ()
+    assert truth_map.normal == normal
+    out = (*held_out, *left_out, *normal)
     assert truth_map.known_names == tuple(n for n in space.names if n not in out)
 
 
-@pytest.mark.parametrize("space", [CAMVID11, CITYSCAPES19, IDD_LITE7])
+@pytest.mark.parametrize("space", [reader.label_space for reader in READERS.values()])
 def test_label_spaces_are_whole(space):
     assert len(space.names) == len(set(space.names)) == len(space.colors)
     assert all(0 <= value <= 255 for color in space.colors for value in color)
     assert not set(space.void_ids) & set(range(len(space.names)))
+    assert set(space.anomalies) <= set(space.names)
 
 
 def test_label_space_lookup():
