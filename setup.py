@@ -21,6 +21,7 @@ TRAIN = [
     "onnx>=1.17",
     "onnxscript>=0.3",
     "matplotlib>=3.8",
+    "scikit-learn>=1.4",
 ]
 TEST = [
     "pytest>=8",
@@ -120,6 +121,7 @@ setup(
             "train = owseg_training.command",
             "export = owseg_export.command",
             "incremental = owseg_training.incremental.command",
+            "goss = owseg_training.goss.command",
             "node = owseg_ros.commands.node",
             "up = owseg_ros.commands.up",
         ],

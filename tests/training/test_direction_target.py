@@ -28,6 +28,30 @@ def directions_from_nearest(inside: np.ndarray, pixel: np.ndarray, slack: float)
     return away[near] / lengths[near][:, None]
 
 
+def connected(inside: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """Return the 8-connected segments of a mask, found by filling, with their sizes."""
+    left, found = {(int(y), int(x)) for y, x in np.argwhere(inside)}, []
+    while left:
+        front = [left.pop()]
+        segment = np.zeros(inside.shape, bool)
+        while front:
+            y, x = front.pop()
+            segment[y, x] = True
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            front += near
+        found.append((segment, int(segment.sum())))
+    return found
+
+
+def test_a_small_segment_weighs_more_than_a_large_one_of_its_class() -> None:
+    labels = rectangle()
+    labels[26:30, 2:6] = 1
+    _, weight = direction_target(labels, 2)
+    assert weight[13, 2] == pytest.approx(1 / 2)  # 2 x 2 pixels of half the resolution
+    assert weight[8, 16] == pytest.approx(1 / np.sqrt(8 * 24))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_against_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -39,7 +63,8 @@ def test_against_brute_force(seed: int) -> None:
         for y, x in np.argwhere(inside):
             allowed = directions_from_nearest(inside, np.array([y, x]), slack=0.04)
             assert np.abs(allowed - field[:, y, x]).max(axis=1).min() < 1e-5
-        np.testing.assert_allclose(weight[inside], 1 / np.sqrt(inside.sum()), rtol=1e-6)
+        for segment, size in connected(inside):
+            np.testing.assert_allclose(weight[segment], 1 / np.sqrt(size), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("stride", "shape"), [(2, (32, 64)), (4, (45, 61)), (8, (90, 122))])

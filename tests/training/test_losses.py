@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -106,6 +107,26 @@ def test_direction_loss_is_zero_and_finite_when_all_is_void() -> None:
     assert torch.isfinite(predicted.grad).all()
 
 
+def test_direction_sum_is_that_of_the_pixels_of_an_image() -> None:
+    # One segment of 16 x 16 pixels, at right angles everywhere: 256 pixels of weight 1/16.
+    weight = torch.full((3, 4, 4), 1 / math.sqrt(8 * 8))
+    predicted, target = (unit(a).expand(3, 2, 4, 4) for a in (math.pi / 2, 0.0))
+    output = NetworkOutput(torch.zeros(3, 3, 4, 4), predicted)
+    batch = Batch(
+        torch.zeros(3, 3, 16, 16),
+        torch.zeros(3, 16, 16, dtype=torch.long),
+        target,
+        weight,
+    )
+    error = 2.0 + (math.pi / 2) ** 2
+    mean, total = (
+        evaluate(recipe(direction_sum=chosen), output, batch).direction.item()
+        for chosen in (False, True)
+    )
+    assert mean == pytest.approx(error, rel=1e-5)
+    assert total == pytest.approx(256 / 16 * error, rel=1e-5)
+
+
 def test_direction_gradient_is_finite_at_exact_and_opposite_directions() -> None:
     predicted = unit(0.0, math.pi).requires_grad_()
     direction_loss(predicted, unit(0.0, 0.0), torch.ones(1, 1, 2)).backward()
@@ -116,7 +137,7 @@ def test_direction_gradient_is_finite_at_exact_and_opposite_directions() -> None
 # The weighted sum of a recipe.
 
 
-def recipe(head: str = "metric", **weights: float) -> Recipe:
+def recipe(head: str = "metric", **weights: Any) -> Recipe:
     return Recipe(
         name="test",
         network=NetworkConfig(head=head),  # type: ignore[arg-type]
@@ -147,7 +168,8 @@ def test_total_is_the_weighted_sum(head: str) -> None:
         terms.classification + 0.01 * terms.variance + 0.5 * terms.outlier + 2.0 * terms.direction
     )
     torch.testing.assert_close(terms.total, expected)
-    assert all(t.item() > 0 for name, t in terms._asdict().items() if name != "variance")
+    unused = {"variance", "contrast"}
+    assert all(t.item() > 0 for name, t in terms._asdict().items() if name not in unused)
 
 
 def test_variance_loss_is_really_in_the_total_and_in_its_gradient() -> None:

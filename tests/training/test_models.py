@@ -16,7 +16,12 @@ from owseg_training.models import BACKBONES, build_backbone, build_network, load
 from owseg_training.models.layers import adaptive_avg_pool, mean_matrix
 from owseg_training.models.pspnet import PSPNet, ResNet50
 
-EXPECTED = {"ddrnet": (4, 64), "fast_scnn": (8, 128), "pspnet50": (8, 512)}
+EXPECTED = {
+    "ddrnet": (4, 64),
+    "fast_scnn": (8, 128),
+    "pspnet50": (8, 512),
+    "deeplab50": (4, 256),
+}
 """Stride and channels by name."""
 
 
@@ -193,5 +198,5 @@ def test_imagenet_weights_without_torchvision_or_network(monkeypatch: pytest.Mon
 
 
 def test_imagenet_weights_exist_for_pspnet_only() -> None:
-    with pytest.raises(UsageError, match="pspnet50 only"):
+    with pytest.raises(UsageError, match="pspnet50 and deeplab50 only"):
         load_imagenet(build_network(NetworkConfig(backbone="fast_scnn"), 3))

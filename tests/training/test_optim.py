@@ -50,6 +50,16 @@ def test_no_warm_up_starts_at_the_peak() -> None:
     assert rates("poly", warmup=0)[0] == 2.0
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)],
+)
+def test_optimisers_by_name(name: Any, kind: type) -> None:
+    made = build_optimizer(nn.Linear(2, 2), OptimConfig(optimizer=name, lr=0.5))
+    assert type(made) is kind
+    assert {group["lr"] for group in made.param_groups} == {0.5}
+
+
 def test_only_matrices_and_kernels_are_decayed() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
     optimizer = build_optimizer(network, OptimConfig(weight_decay=0.1))

@@ -69,9 +69,15 @@ class NetworkConfig:
         head: "metric" compares with fixed prototypes, "softmax" has plain logits.
         prototype_scale: T of the fixed prototypes T * e_k.
         direction: whether a boundary-to-pixel direction branch is trained beside.
+        strategy: what the direction branch learns: "detached" its own layers on the features of
+            the classes, "joint" the backbone too, "separate" its own layers on a second backbone.
+        unknown: one more logit, which learns the void pixels of the training images (softmax
+            head only).
+        projection: channels of the embedding of the contrastive loss, 0 = none; it exists in
+            training only.
         size: (height, width) of the network's input at export, pixels.
         init: checkpoint whose backbone this run starts from, "" = from scratch.
-        imagenet: start from ImageNet weights (pspnet50 only; needs torchvision).
+        imagenet: start from ImageNet weights (networks with a ResNet; needs torchvision).
     """
 
     backbone: str = "ddrnet"
@@ -79,9 +85,33 @@ class NetworkConfig:
     head: Literal["metric", "softmax"] = "metric"
     prototype_scale: float = 3.0
     direction: bool = True
+    strategy: Literal["detached", "joint", "separate"] = "detached"
+    unknown: bool = False
+    projection: int = 0
     size: tuple[int, int] = (360, 480)
     init: str = ""
     imagenet: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastConfig:
+    """Which pixels the contrastive loss compares (see `losses.contrast`).
+
+    Attributes:
+        temperature: tau.
+        anchors: largest number of anchors of a batch.
+        views: largest number of anchors of a class in an image, and of positives of an anchor.
+        negatives: largest number of negatives of an anchor.
+        pool: largest number of pixels of a batch that positives and negatives are drawn from.
+        hard_share: share of the hardest candidates that they are drawn from, 0..1; 1 = all.
+    """
+
+    temperature: float = 0.07
+    anchors: int = 1024
+    views: int = 10
+    negatives: int = 256
+    pool: int = 4096
+    hard_share: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +122,20 @@ class LossConfig:
         variance: weight of the variance loss (0.01 in the DMLNet paper).
         class_balance: exponent b of the class weights frequency^-b, 0 = none.
         outlier: weight of the pull of pasted strange pixels to the centre of the prototypes.
-        direction: weight of the direction loss; its gradient stays in its own branch.
+        direction: weight of the direction loss.
+        direction_sum: sum the direction loss over the pixels of an image, as in the papers,
+            instead of taking the weighted mean.
+        contrast: weight of the pixel contrastive loss; it needs `network.projection`.
+        sampling: which pixels that loss compares.
     """
 
     variance: float = 0.01
     class_balance: float = 0.25
     outlier: float = 0.0
     direction: float = 1.0
+    direction_sum: bool = False
+    contrast: float = 0.0
+    sampling: ContrastConfig = field(default_factory=ContrastConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +143,7 @@ class OptimConfig:
     """Optimiser, schedule and averaging.
 
     Attributes:
-        optimizer: "adamw" or "sgd" (momentum 0.9).
+        optimizer: "adamw", "adam" or "sgd" (momentum 0.9).
         lr: peak learning rate.
         weight_decay: decoupled for AdamW.
         schedule: "poly" (power 0.9) or "cosine", after `warmup` steps.
@@ -115,7 +152,7 @@ class OptimConfig:
         ema: decay of the weight average, 0 = none.
     """
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = 1.5e-3
     weight_decay: float = 0.05
     schedule: Literal["poly", "cosine"] = "poly"
@@ -148,14 +185,17 @@ class ScoreConfig:
     """The anomaly score that the exported graph computes by default.
 
     Attributes:
-        method: name in `owseg_training.scorers.SCORERS`.
+        method: name of a score, see `owseg_training.scorers`.
         form: "constant" scales fitted on training data, or the "paper"'s per-image form.
         scale_quantile: share of known training pixels whose score stays above 0.
+        beta: factor of the probability of the unknown class (confidence adjustment), above 0;
+            for the score "n_plus_1" only.
     """
 
     method: str = "eds"
     form: Literal["constant", "paper"] = "constant"
     scale_quantile: float = 0.5
+    beta: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

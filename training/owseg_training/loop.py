@@ -89,8 +89,23 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe whose parts do not fit together.
+
+    Raises:
+        UsageError: a loss lacks the part of the network that it trains.
+    """
+    if recipe.loss.contrast and not recipe.network.projection:
+        raise UsageError(
+            f"the recipe '{recipe.name}' has a contrastive loss but no embedding for it; set "
+            "network.projection, e.g. to 256"
+        )
+
+
 def load_backbone(network: DMLNet, checkpoint: Checkpoint) -> None:
     """Start from the averaged backbone of another run, of whatever data set and head.
+
+    A separate direction branch starts from it too.
 
     Raises:
         UsageError: that run had another backbone.
@@ -103,6 +118,8 @@ def load_backbone(network: DMLNet, checkpoint: Checkpoint) -> None:
     }
     try:
         network.backbone.load_state_dict(weights)
+        if network.direction_backbone is not None:
+            network.direction_backbone.load_state_dict(weights)
     except RuntimeError as error:
         raise UsageError(
             f"cannot start from a run of '{checkpoint.recipe.name}': it has another backbone "
@@ -115,6 +132,7 @@ class _Run:
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
         seed_everything(recipe.seed)
+        check_recipe(recipe)
         self.recipe = recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.mixed = recipe.loop.amp and has_bfloat16(self.device)
@@ -192,13 +210,21 @@ class _Run:
         images = batch.images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             output = self.network(images)
-        terms = total_loss(output, batch, recipe, self.network.prototypes, self.class_weights)
+        terms = total_loss(
+            output, batch, recipe, self.network.prototypes, self.class_weights, self._randomness()
+        )
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.optim.clip)
+        for parameters in self.network.learners():
+            torch.nn.utils.clip_grad_norm_(parameters, recipe.optim.clip)
         self.optimizer.step()
         self.average.update(self.network, self.step)
         return terms
+
+    def _randomness(self) -> torch.Generator:
+        """Return what the loss draws from, decided by seed and step alone."""
+        seed = int(np.random.SeedSequence([self.recipe.seed, self.step]).generate_state(1)[0])
+        return torch.Generator(self.device).manual_seed(seed)
 
     def _log(self, terms: LossTerms, bar: tqdm[None]) -> None:
         if self.step % LOG_EVERY == 0:

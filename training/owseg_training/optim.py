@@ -20,6 +20,8 @@ def build_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Opti
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=config.lr)
     return torch.optim.AdamW(groups, lr=config.lr)
 
 

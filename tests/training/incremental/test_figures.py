@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from owseg_training.experiments.spread import mean_and_deviation
 from owseg_training.incremental.figures import (
     base_figures,
     figures,
     forgetting,
     harmonic,
-    mean_and_deviation,
 )
 
 CONFUSION = np.array(

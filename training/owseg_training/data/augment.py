@@ -13,6 +13,9 @@ from owseg_training.config import AugmentConfig
 OUTLIER_ID = 254
 """Label of pasted strange pixels in training batches."""
 
+UNLABELLED_ID = 253
+"""Label of void pixels in training batches, for networks that learn them as a class."""
+
 
 def augment(
     image: UInt8Array, labels: UInt8Array, config: AugmentConfig, rng: np.random.Generator

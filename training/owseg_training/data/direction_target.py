@@ -20,12 +20,12 @@ def direction_target(labels: UInt8Array, stride: int) -> tuple[FloatArray, Float
     cells of the output grid, which takes the staircase out of boundaries.
 
     Args:
-        labels: (H, W) uint8 region ids, 255 = void.
+        labels: (H, W) uint8 class ids, 255 = void; a segment is an 8-connected part of a class.
         stride: output stride of the network in pixels, at least 2.
 
     Returns:
         (2, h, w) float32 unit vectors, row then column, and (h, w) float32
-        weights 1/sqrt(area of the region in half-resolution pixels), 0 on void.
+        weights 1/sqrt(area of the segment in half-resolution pixels), 0 on void.
     """
     height, width = labels.shape
     half = (-(-width // 2), -(-height // 2))
@@ -44,7 +44,7 @@ def direction_target(labels: UInt8Array, stride: int) -> tuple[FloatArray, Float
 
 
 def _fill_region(inside: npt.NDArray[np.bool_], field: FloatArray, weight: FloatArray) -> None:
-    """Write unit direction and weight of one region into the field.
+    """Write unit direction and weight of all segments of one class into the field.
 
     OpenCV finds the nearest outside pixel with a 5x5 mask, whose distances are
     exact to about 2 %.
@@ -63,4 +63,6 @@ def _fill_region(inside: npt.NDArray[np.bool_], field: FloatArray, weight: Float
     dy, dx = y + 1 - row_of[origin], x + 1 - column_of[origin]
     length = np.sqrt(dy * dy + dx * dx)
     field[0][inside], field[1][inside] = dy / length, dx / length
-    weight[inside] = 1.0 / np.sqrt(inside.sum())
+    parts = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
+    areas = parts[2][:, cv2.CC_STAT_AREA]
+    weight[inside] = 1.0 / np.sqrt(areas[parts[1][inside]])

@@ -15,10 +15,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from owseg.datasets import CAMVID11, DatasetReader, TruthMap
+from owseg.errors import UsageError
 from owseg.scenes import STRANGE_ID
 from owseg.types import IGNORE_ID, FloatArray, UInt8Array
 from owseg_training.config import Recipe
-from owseg_training.data.augment import OUTLIER_ID, augment, copy_paste, scale_and_crop
+from owseg_training.data.augment import (
+    OUTLIER_ID,
+    UNLABELLED_ID,
+    augment,
+    copy_paste,
+    scale_and_crop,
+)
 from owseg_training.data.direction_target import direction_target
 from owseg_training.data.scene_bank import LabelledImage, render_bank
 
@@ -31,7 +38,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: (B, 3, H, W) float32, RGB in 0..1.
-        labels: (B, H, W) int64; 255 = ignore, 254 = outlier.
+        labels: (B, H, W) int64; 255 = ignore, 254 = outlier, 253 = unlabelled.
         direction: (B, 2, h, w) float32 unit vectors.
         direction_weight: (B, h, w) float32.
     """
@@ -59,6 +66,9 @@ class TrainingStream(Dataset[Draw]):
         truth_map: which classes are known; held-out and ignored pixels become 255.
         recipe: shares, augmentation, seed and length of the run.
         stride: output stride of the network, for the direction target.
+
+    Raises:
+        UsageError: the recipe learns void pixels as a class, and there are none.
     """
 
     def __init__(
@@ -74,7 +84,13 @@ class TrainingStream(Dataset[Draw]):
         if recipe.data.cache:
             self._cache = {i: self._load(i) for i in range(len(self.samples))}
         self.frequencies = self._class_frequencies()
-        self._rare = np.flatnonzero(self.frequencies < RARE)
+        self._rare = np.flatnonzero(self.frequencies[: len(self.names)] < RARE)
+        if recipe.network.unknown and not self.frequencies[-1]:
+            raise UsageError(
+                f"the recipe '{recipe.name}' learns void pixels as a class, but {reader.name} "
+                f"{reader.split} has none with the truth map '{truth_map.name}'; choose a recipe "
+                "without it"
+            )
 
     def __len__(self) -> int:
         return self.recipe.loop.steps * self.recipe.loop.batch
@@ -91,15 +107,21 @@ class TrainingStream(Dataset[Draw]):
             donor = self._sample(int(rng.integers(len(self.samples))))
             copy_paste(image, labels, *scale_and_crop(*donor, config, rng), self._rare)
         image, labels = augment(image, labels, config, rng)
-        direction, weight = direction_target(labels, self.stride)
+        regions = np.where(labels == UNLABELLED_ID, np.uint8(IGNORE_ID), labels)
+        direction, weight = direction_target(regions, self.stride)
         return Draw(image, labels, direction, weight)
 
     def _class_frequencies(self) -> FloatArray:
-        """Return the share of each known class among the labelled pixels, (N,) float32."""
+        """Return the share of each class among the pixels that are learnt, (N,) float32.
+
+        Void pixels that are learnt come last, (N + 1,).
+        """
         counts = np.zeros(256, np.int64)
         for i in range(len(self.samples)):
             counts += np.bincount(self._sample(i)[1].ravel(), minlength=256)
         known = counts[: len(self.names)].astype(np.float64)
+        if self.recipe.network.unknown:
+            known = np.append(known, counts[UNLABELLED_ID])
         shares: FloatArray = (known / max(1.0, known.sum())).astype(np.float32)
         return shares
 
@@ -113,7 +135,11 @@ class TrainingStream(Dataset[Draw]):
 
     def _load(self, i: int) -> LabelledImage:
         image, labels = self.samples[i].load()
-        return image, self.truth_map.apply(labels, self.names).known
+        truth = self.truth_map.apply(labels, self.names)
+        if not self.recipe.network.unknown:
+            return image, truth.known
+        # Held-out classes stay out of training; only void pixels stand for the unknown.
+        return image, np.where(truth.valid, truth.known, np.uint8(UNLABELLED_ID))
 
     def _render_scenes(self, table: UInt8Array) -> list[LabelledImage]:
         data = self.recipe.data

@@ -100,7 +100,7 @@ def make_views(
 
 def _pseudo(network: PLMNetwork, trunk: tuple[Tensor, ...], mask: Tensor) -> Tensor:
     size = (int(mask.shape[1]), int(mask.shape[2]))
-    embedding = network.base.decide(trunk).embedding
+    embedding = network.base.embed_only(trunk)
     base = resize(embedding, size).argmax(dim=1)
     claims = [own_class(head(trunk), size) for head in network.heads]
     return pseudo_labels(base, claims, mask, network.num_base).to(torch.uint8)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from owseg.cli.common import positive_int
-from owseg.errors import MissingDependencyError, UsageError
+from owseg.errors import MissingDependencyError
 from owseg.replay.runner import write_json
+from owseg_training.experiments.options import chosen, each_once, natural_int
 
 SUMMARY = "learn classes from a few images and compare the methods"
 EXAMPLE = "owseg incremental camvid_10+1 --root CamVid --out runs/incremental"
@@ -57,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
         protocol=get_protocol(args.protocol),
         root=args.root,
         out=args.out,
-        shots=_each_once(args.shots, "--shots"),
-        seeds=_each_once(args.seeds, "--seeds"),
-        methods=_methods(args.methods, METHODS),
+        shots=each_once(args.shots, "--shots"),
+        seeds=each_once(args.seeds, "--seeds"),
+        methods=chosen(args.methods, METHODS, "method"),
         base=args.base,
         upper=args.upper,
         recipe=args.recipe,
@@ -89,23 +90,3 @@ def _write(options: Any, images: int) -> None:
     plot_table(rows, protocol, out / "table.png")
     print(as_text(rows, protocol, images))
     print(f"\n{out / 'results.json'}\n{out / 'table.md'}\n{out / 'table.png'}")
-
-
-def _methods(chosen: list[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = [name for name in chosen or () if name not in known]
-    if unknown:
-        raise UsageError(f"no method '{unknown[0]}'; there are {', '.join(known)}")
-    return tuple(name for name in known if chosen is None or name in chosen)
-
-
-def _each_once(values: list[int], option: str) -> tuple[int, ...]:
-    if len(set(values)) < len(values):
-        raise UsageError(f"{option} names a value twice: {' '.join(map(str, values))}")
-    return tuple(values)
-
-
-def natural_int(text: str) -> int:
-    """Parse a whole number of at least 0, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got '{text}'")
-    return int(text)

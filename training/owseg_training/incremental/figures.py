@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -84,13 +83,6 @@ def forgetting(before: Figures, after: Figures) -> float | None:
     if before.old_pixels is None or after.old_pixels is None:
         return None
     return before.old_pixels - after.old_pixels
-
-
-def mean_and_deviation(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Return mean and sample standard deviation; None with no value, or with one."""
-    known = [value for value in values if value is not None]
-    mean = float(np.mean(known)) if known else None
-    return mean, float(np.std(known, ddof=1)) if len(known) > 1 else None
 
 
 def _iou(rows: Counts) -> tuple[npt.NDArray[np.float64], Counts]:

@@ -73,6 +73,11 @@ class PLMNetwork(nn.Module):
         return int(self.base.embed.out_channels)
 
     @property
+    def unknown(self) -> bool:
+        """Whether the base has a logit for unknown pixels; never, its head is metric."""
+        return self.base.unknown
+
+    @property
     def stride(self) -> int:
         """Output stride of all heads."""
         return self.base.stride
@@ -83,7 +88,7 @@ class PLMNetwork(nn.Module):
         The trunk runs once.
         """
         trunk = self.base.trunk(x_B3HW)
-        output = self.base.decide(trunk)
+        output = self.base.decide(trunk, x_B3HW)
         return output._replace(heads=tuple(head(trunk) for head in self.heads))
 
     def new_head(self) -> BranchHead:

@@ -15,6 +15,8 @@ from owseg.replay.runner import make_folder
 from owseg_training import loop
 from owseg_training.checkpoint import Checkpoint, load_checkpoint
 from owseg_training.config import Recipe
+from owseg_training.experiments.runs import trained
+from owseg_training.experiments.settings import DATA, check_settings, data_digest, note_settings
 from owseg_training.incremental.bank import AnnotatedImage
 from owseg_training.incremental.cells import (
     Cell,
@@ -33,7 +35,6 @@ from owseg_training.incremental.network import PLMNetwork
 from owseg_training.incremental.npm import EmbeddingEngine, learn_prototypes, with_prototypes
 from owseg_training.incremental.plm import learn_class
 from owseg_training.incremental.protocols import Protocol
-from owseg_training.incremental.settings import DATA, check_settings, data_digest, note_settings
 from owseg_training.incremental.shots import ShotManifest, counted, load_shots
 from owseg_training.models import DMLNet
 from owseg_training.recipes import get_recipe
@@ -174,19 +175,7 @@ class _Run:
         return replace(recipe, data=replace(recipe.data, truth_map=self.protocol.full_map))
 
     def _trained(self, name: str, recipe: Recipe) -> Path:
-        """Train a network in the folder of the results, or what is left of its training."""
-        folder = self.options.out / name
-        path = folder / loop.CHECKPOINT
-        if not path.is_file():
-            return loop.train(recipe, self.options.root, folder)
-        found = load_checkpoint(path)
-        if found.recipe != recipe:
-            raise UsageError(
-                f"{path} was trained by another recipe than '{recipe.name}'; choose another --out"
-            )
-        if found.step < recipe.loop.steps:
-            return loop.train(recipe, self.options.root, folder, resume=True)
-        return path
+        return trained(recipe, self.options.root, self.options.out / name)
 
     def network(self) -> DMLNet:
         """Return a fresh copy of the base network."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from owseg.errors import OutputError
+from owseg_training.experiments.spread import Spread, mean_and_deviation, percent, spread
+from owseg_training.experiments.text import markdown_table, text_table, write_text
 from owseg_training.incremental.cells import Cell, load_cell
 from owseg_training.incremental.figures import (
     SUMMARY,
@@ -15,7 +16,6 @@ from owseg_training.incremental.figures import (
     base_figures,
     figures,
     forgetting,
-    mean_and_deviation,
 )
 from owseg_training.incremental.protocols import Protocol
 from owseg_training.incremental.shots import counted
@@ -28,9 +28,6 @@ TITLES = {
     "plm_all": "PLM_all",
     "npm": "NPM",
 }
-
-Spread = tuple[float | None, float | None]
-"""Mean and standard deviation over the seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +127,8 @@ def as_json(rows: Sequence[Row], protocol: Protocol, images: int) -> dict[str, A
 def as_markdown(rows: Sequence[Row], protocol: Protocol, images: int) -> str:
     """Return the table with a caption; percent."""
     header = ["", *protocol.names, *SUMMARY, "forgetting"]
-    lines = [f"| {' | '.join(header)} |", f"|---{'|---:' * (len(header) - 1)}|"]
-    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
-    return "\n".join([*lines, "", caption(rows, protocol, images), ""])
+    table = markdown_table(header, [_cells(row) for row in rows])
+    return "\n".join([table, "", caption(rows, protocol, images), ""])
 
 
 def write_markdown(rows: Sequence[Row], protocol: Protocol, images: int, path: Path) -> None:
@@ -141,25 +137,14 @@ def write_markdown(rows: Sequence[Row], protocol: Protocol, images: int, path: P
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        path.write_text(as_markdown(rows, protocol, images), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    write_text(as_markdown(rows, protocol, images), path)
 
 
 def as_text(rows: Sequence[Row], protocol: Protocol, images: int) -> str:
     """Return the table for a terminal; percent."""
     header = ["", *(name[:8] for name in protocol.names), *SUMMARY, "forgetting"]
-    table = [header, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]
-    return "\n".join([*lines, "", caption(rows, protocol, images)])
+    table = text_table(header, [_cells(row) for row in rows])
+    return "\n".join([table, "", caption(rows, protocol, images)])
 
 
 def caption(rows: Sequence[Row], protocol: Protocol, images: int) -> str:
@@ -178,12 +163,4 @@ def _cells(row: Row) -> list[str]:
     title = TITLES[row.method]
     name = f"{title}, {counted(row.shots)}" if row.shots else title
     summary = [row.summary[key] for key in (*SUMMARY, "forgetting")]
-    return [name, *map(_percent, row.iou), *(_spread(*pair) for pair in summary)]
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _spread(mean: float | None, deviation: float | None) -> str:
-    return _percent(mean) if deviation is None else f"{_percent(mean)} ± {_percent(deviation)}"
+    return [name, *map(percent, row.iou), *(spread(*pair) for pair in summary)]

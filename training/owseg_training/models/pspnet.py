@@ -43,16 +43,21 @@ class ResNetBottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """ResNet-50 whose last two stages are dilated by 2 and 4 instead of strided."""
+    """ResNet-50 whose last stages are dilated instead of strided.
 
-    def __init__(self) -> None:
+    Args:
+        stride: output stride: 8, the last two stages dilated by 2 and 4, or 16, the last by 2.
+    """
+
+    def __init__(self, stride: int = 8) -> None:
         super().__init__()
+        assert stride in (8, 16)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = self._stage(64, 64, 3, 1, 1)
         self.layer2 = self._stage(256, 128, 4, 2, 1)
-        self.layer3 = self._stage(512, 256, 6, 1, 2)
-        self.layer4 = self._stage(1024, 512, 3, 1, 4)
+        self.layer3 = self._stage(512, 256, 6, stride // 8, 16 // stride)
+        self.layer4 = self._stage(1024, 512, 3, 1, 32 // stride)
 
     @staticmethod
     def _stage(cin: int, mid: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
@@ -61,11 +66,15 @@ class ResNet50(nn.Module):
         return nn.Sequential(first, *rest)
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
-        """Map (B, 3, H, W) to (B, 2048, H/8, W/8)."""
+        """Map (B, 3, H, W) to (B, 2048, H/stride, W/stride)."""
+        return self.levels(x_B3HW)[1]
+
+    def levels(self, x_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, 3, H, W) to the first stage, (B, 256, H/4, W/4), and to the last one."""
         x = F.relu(self.bn1(self.conv1(x_B3HW)))
         x = F.max_pool2d(x, 3, 2, 1)
-        out: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return out
+        first: Tensor = self.layer1(x)
+        return first, self.layer4(self.layer3(self.layer2(first)))
 
     def load_imagenet(self) -> None:
         """Load torchvision's ImageNet weights; downloads them on first use.

@@ -16,6 +16,17 @@ from owseg_training.recipes.camvid import (
     camvid_tiny,
 )
 from owseg_training.recipes.cityscapes import cityscapes_pspnet50, cityscapes_small
+from owseg_training.recipes.goss import (
+    camvid_goss_contrast,
+    camvid_goss_deeplab50,
+    camvid_goss_gst,
+    camvid_goss_n_plus_1,
+    camvid_goss_separate,
+    camvid_goss_small,
+    camvid_goss_tiny,
+    cityscapes_goss_contrast,
+    cityscapes_goss_deeplab50,
+)
 from owseg_training.recipes.idd import idd_pretrain
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -28,6 +39,15 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid_tiny": camvid_tiny,
     "cityscapes_small": cityscapes_small,
     "cityscapes_pspnet50": cityscapes_pspnet50,
+    "camvid_goss_small": camvid_goss_small,
+    "camvid_goss_separate": camvid_goss_separate,
+    "camvid_goss_contrast": camvid_goss_contrast,
+    "camvid_goss_n_plus_1": camvid_goss_n_plus_1,
+    "camvid_goss_gst": camvid_goss_gst,
+    "camvid_goss_tiny": camvid_goss_tiny,
+    "camvid_goss_deeplab50": camvid_goss_deeplab50,
+    "cityscapes_goss_deeplab50": cityscapes_goss_deeplab50,
+    "cityscapes_goss_contrast": cityscapes_goss_contrast,
     "idd_pretrain": idd_pretrain,
 }
 

@@ -8,19 +8,20 @@ Shape legend: B batch, N known classes, H rows, W columns.
 
 from __future__ import annotations
 
-from owseg_training.scorers.by_name import METRIC_ONLY, SCORERS, get_scorer
+from owseg_training.scorers.by_name import METRIC_ONLY, SCORERS, UNKNOWN_SCORERS, get_scorer
 from owseg_training.scorers.calibrated import (
     CalibratedScore,
     Calibration,
     fit_calibration,
     per_image,
 )
-from owseg_training.scorers.evidence import Evidence
+from owseg_training.scorers.evidence import Evidence, softmax_evidence
 from owseg_training.scorers.mixture import Mixture
 
 __all__ = [
     "METRIC_ONLY",
     "SCORERS",
+    "UNKNOWN_SCORERS",
     "CalibratedScore",
     "Calibration",
     "Evidence",
@@ -28,4 +29,5 @@ __all__ = [
     "fit_calibration",
     "get_scorer",
     "per_image",
+    "softmax_evidence",
 ]

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from owseg_training.scorers.by_name import get_scorer
+from owseg_training.scorers.by_name import UNKNOWN_SCORERS, get_scorer
 from owseg_training.scorers.evidence import Evidence
 from owseg_training.scorers.mixture import Mixture
 from owseg_training.scorers.mmsp import mmsp
+from owseg_training.scorers.n_plus_1 import n_plus_1
 
 PROBABILITIES = ("msp", "mmsp", "entropy")
 """Raw scores that lie in [0, 1] as they are, up to rounding."""
@@ -70,10 +71,11 @@ class CalibratedScore(nn.Module):
     """The score of an exported graph: evidence -> (B, H, W) in [0, 1].
 
     Args:
-        method: a name in `SCORERS`, or "mixture".
+        method: a name in `SCORERS` or `UNKNOWN_SCORERS`, or "mixture".
         form: "constant" (fitted constants) or "paper" (Eq. 8 per image).
         calibrations: constants by raw score, for the constant form; the mixture needs "eds".
         mixture: gate of the mixture.
+        beta: confidence adjustment of "n_plus_1".
     """
 
     def __init__(
@@ -82,17 +84,21 @@ class CalibratedScore(nn.Module):
         form: str,
         calibrations: dict[str, Calibration],
         mixture: Mixture | None = None,
+        beta: float = 1.0,
     ) -> None:
         super().__init__()
         self.method = method
         self.form = form
         self.calibrations = calibrations
         self.mixture = mixture or Mixture()
+        self.beta = beta
 
     def forward(self, evidence: Evidence) -> Tensor:
         """Return the anomaly map."""
         if self.method == "mixture":
             return self.mixture.blend(self._one("eds", evidence), mmsp(evidence))
+        if self.method in UNKNOWN_SCORERS:
+            return n_plus_1(evidence, self.beta)
         return self._one(self.method, evidence)
 
     def _one(self, method: str, evidence: Evidence) -> Tensor:

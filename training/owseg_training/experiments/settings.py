@@ -14,15 +14,19 @@ from owseg.replay.runner import write_json
 
 FILE = "settings.json"
 DATA = "data set"
-"""Key that the settings of early runs lack."""
+"""Key of the digest of the images."""
 
 
-def check_settings(folder: Path, wanted: Mapping[str, Any]) -> None:
+def check_settings(folder: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse a folder whose results were made with something else; a new one is fine.
 
     Args:
         folder: of the results.
-        wanted: some settings or all of them, ready for JSON.
+        wanted: some settings or all of them, ready for JSON; those that were not noted yet are
+            fine.
+
+    Returns:
+        What was noted; nothing for a new folder.
 
     Raises:
         InputError: the file cannot be read.
@@ -30,19 +34,19 @@ def check_settings(folder: Path, wanted: Mapping[str, Any]) -> None:
     """
     path = folder / FILE
     if not path.exists():
-        return
+        return {}
     try:
         found = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} is not readable ({error}); choose another --out") from error
     same = json.loads(json.dumps(wanted))
-    found.setdefault(DATA, same.get(DATA))
-    different = [key for key in same if found.get(key) != same[key]]
+    different = [key for key in same if key in found and found[key] != same[key]]
     if different:
         raise UsageError(
             f"{folder} holds results with another {' and '.join(different)}; choose another --out, "
             "or run with what they were made with"
         )
+    return found
 
 
 def note_settings(folder: Path, settings: Mapping[str, Any]) -> None:

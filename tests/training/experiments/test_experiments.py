@@ -1,0 +1,96 @@
+"""What experiments share: options, tables, settings of a folder, networks trained once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from owseg.errors import InputError, OutputError, UsageError
+from owseg_training import loop
+from owseg_training.checkpoint import load_checkpoint
+from owseg_training.config import Recipe
+from owseg_training.experiments import runs
+from owseg_training.experiments.options import chosen, each_once, natural_int
+from owseg_training.experiments.settings import check_settings, note_settings
+from owseg_training.experiments.spread import percent, spread
+from owseg_training.experiments.text import markdown_table, text_table, write_text
+
+
+def test_options() -> None:
+    assert natural_int("0") == 0
+    for text in ("-1", "1.5", "x", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="a whole number of at least 0"):
+            natural_int(text)
+    assert each_once([3, 1], "--seeds") == (3, 1)
+    with pytest.raises(UsageError, match="--seeds names a value twice: 3 1 3"):
+        each_once([3, 1, 3], "--seeds")
+    known = ("a", "b", "c")
+    assert chosen(None, known, "method") == known
+    assert chosen(["c", "a"], known, "method") == ("a", "c")
+    with pytest.raises(UsageError, match="no method 'd'; there are a, b, c"):
+        chosen(["a", "d"], known, "method")
+
+
+def test_figures_in_percent() -> None:
+    assert (percent(0.12345), percent(None)) == ("12.3", "-")
+    assert spread(0.5, 0.012) == "50.0 ± 1.2"
+    assert (spread(0.5, None), spread(None, None)) == ("50.0", "-")
+
+
+def test_tables() -> None:
+    header, rows = ["what", "how", "much"], [["a", "longer", "1.0"], ["bb", "b", "10.0"]]
+    assert markdown_table(header, rows, text_columns=2).splitlines() == [
+        "| what | how | much |",
+        "|---|---|---:|",
+        "| a | longer | 1.0 |",
+        "| bb | b | 10.0 |",
+    ]
+    assert text_table(header, rows, text_columns=2).splitlines() == [
+        "what  how     much",
+        "a     longer   1.0",
+        "bb    b       10.0",
+    ]
+
+
+def test_text_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot write .*missing"):
+        write_text("x", tmp_path / "missing" / "table.md")
+
+
+def test_settings_of_a_folder(tmp_path: Path) -> None:
+    settings = {"protocol": "a", "seeds": (1, 2)}
+    assert check_settings(tmp_path, settings) == {}
+    note_settings(tmp_path, settings)
+    assert check_settings(tmp_path, settings) == {"protocol": "a", "seeds": [1, 2]}
+    assert check_settings(tmp_path, {**settings, "new": 1})["protocol"] == "a"
+    with pytest.raises(UsageError, match="another protocol and seeds; choose another --out"):
+        check_settings(tmp_path, {"protocol": "b", "seeds": [1]})
+    (tmp_path / "settings.json").write_text("[1")
+    with pytest.raises(InputError, match=r"settings\.json is not readable"):
+        check_settings(tmp_path, settings)
+
+
+def test_a_network_is_trained_once_and_continued(
+    tiny: Callable[..., Recipe],
+    camvid_tree: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = tiny(steps=2, checkpoint_every=1)
+    path = runs.trained(recipe, camvid_tree, tmp_path)
+    assert json.dumps(load_checkpoint(path).recipe.to_dict()) == json.dumps(recipe.to_dict())
+    with pytest.raises(UsageError, match="was trained by another recipe than 'camvid_tiny'"):
+        runs.trained(replace(recipe, seed=1), camvid_tree, tmp_path)
+    calls = []
+    monkeypatch.setattr(loop, "train", lambda *a, **options: calls.append(options) or path)
+    assert runs.trained(recipe, camvid_tree, tmp_path) == path
+    assert calls == []
+    checkpoint = replace(load_checkpoint(path), step=1)
+    loop.save_checkpoint(checkpoint, path)
+    runs.trained(recipe, camvid_tree, tmp_path)
+    assert calls == [{"resume": True}]
