@@ -16,6 +16,7 @@ NETWORKS: dict[str, Callable[[Recipe], Recipe]] = {
     "metric": goss.metric,
     "n_plus_1": goss.n_plus_1,
     "gst": goss.gst,
+    "strange": lambda recipe: goss.strange(goss.gst(recipe)),
     "contrast": lambda recipe: goss.contrastive(goss.softmax(recipe)),
     "separate": lambda recipe: goss.separate(goss.softmax(recipe)),
 }
@@ -58,6 +59,13 @@ METHODS = {
     "gst": Method(
         title="GST (N+1-model + CA + CL)",
         network="gst",
+        score="n_plus_1",
+        printed="n_plus_1",
+        beta=goss.BETA,
+    ),
+    "gst_strange": Method(
+        title="GST + strange objects",
+        network="strange",
         score="n_plus_1",
         printed="n_plus_1",
         beta=goss.BETA,

@@ -29,6 +29,9 @@ CONTRAST = 0.01
 
 PROJECTION = 256
 
+PASTE = 0.5
+"""Share of the images that strange objects are pasted into, as in the shipped model."""
+
 
 def camvid_goss_small() -> Recipe:
     """N-model on the small real-time network, both branches trained jointly, for a CPU."""
@@ -63,6 +66,11 @@ def camvid_goss_n_plus_1() -> Recipe:
 def camvid_goss_gst() -> Recipe:
     """GST: N+1-model, confidence adjustment and contrastive loss."""
     return _named("camvid_goss_gst", gst(camvid_goss_small()))
+
+
+def camvid_goss_strange() -> Recipe:
+    """GST that has seen strange objects: pasted ones are unknown too, and have directions."""
+    return _named("camvid_goss_strange", strange(gst(camvid_goss_small())))
 
 
 def camvid_goss_tiny() -> Recipe:
@@ -152,6 +160,11 @@ def gst(recipe: Recipe) -> Recipe:
     """Return the N+1-model with confidence adjustment and contrastive loss."""
     made = contrastive(n_plus_1(recipe))
     return replace(made, score=replace(made.score, beta=BETA))
+
+
+def strange(recipe: Recipe) -> Recipe:
+    """Return the same with procedural strange objects pasted into the images (not in the paper)."""
+    return replace(recipe, augment=replace(recipe.augment, paste=PASTE))
 
 
 def _named(name: str, recipe: Recipe) -> Recipe:
