@@ -1,9 +1,11 @@
-"""Engines of all recipes, built ahead of time for GPUs that are not here: their sizes.
+"""Engines of all recipes in all precisions, built ahead of time for GPUs that are not here.
 
     python benchmarks/ahead_engines.py --json engines.json
-    python benchmarks/ahead_engines.py camvid_small street.onnx
+    python benchmarks/ahead_engines.py camvid_small street.onnx --precisions fp16,int8
 
 Takes names of recipes, whose networks get random weights, and bundles; all recipes by default.
+Recipes that train the same graph in another way are built once. What was built is written after
+each graph, so that a run that is stopped leaves what it has.
 """
 
 from __future__ import annotations
@@ -12,60 +14,82 @@ import argparse
 import json
 import platform
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from owseg.bundle import load_bundle
+from owseg.bundle import Bundle, load_bundle
 from owseg.engines.tensorrt.runtime import find_tensorrt
 from owseg.errors import OwsegError
-from owseg_export.ahead import TARGETS, prove, untrained_bundle
+from owseg_export.ahead import TARGETS, graph_key, in_precision, prove, untrained_bundle
+from owseg_export.precision import PRECISIONS
 from owseg_training.recipes import RECIPES, get_recipe
 
+BATCH = 4
 
-def measure(what: str, folder: Path) -> list[dict[str, Any]]:
-    """Build the engines of one recipe or bundle."""
-    if what in RECIPES:
-        bundle = untrained_bundle(get_recipe(what), folder / f"{what}.onnx")
+
+def groups(what: Sequence[str]) -> list[list[str]]:
+    """Return recipes and bundles, those with the same graph together."""
+    found: dict[Any, list[str]] = {}
+    for name in what:
+        key = graph_key(get_recipe(name)) if name in RECIPES else name
+        found.setdefault(key, []).append(name)
+    return list(found.values())
+
+
+def measure(names: Sequence[str], precisions: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """Build the engines of one graph: one row for each precision and GPU."""
+    if names[0] in RECIPES:
+        plain = untrained_bundle(get_recipe(names[0]), folder / "fp32.onnx")
     else:
-        bundle = load_bundle(what)
-    rows = []
-    for target in TARGETS:
-        (proof,) = prove(bundle, (target,), batch=4)
-        rows.append(
-            {
-                "model": Path(what).name,
-                "input": f"1..4x{bundle.manifest.height}x{bundle.manifest.width}x3",
-                "precision": proof.precision,
-                "target": target,
-                "onnx_mb": round(bundle.path.stat().st_size / 1e6, 1),
-                "engine_mb": round(proof.size / 1e6, 1),
-            }
-        )
-    return rows
+        plain = load_bundle(names[0])
+    return [
+        row(names, in_precision(plain, precision, folder / f"{precision}.onnx"), target)
+        for precision in precisions
+        for target in TARGETS
+    ]
+
+
+def row(names: Sequence[str], bundle: Bundle, target: str) -> dict[str, Any]:
+    """Build one engine."""
+    begun = time.monotonic()
+    (proof,) = prove(bundle, (target,), batch=BATCH)
+    return {
+        "model": ", ".join(Path(name).name for name in names),
+        "input": f"1..{BATCH}x{bundle.manifest.height}x{bundle.manifest.width}x3",
+        "precision": proof.precision,
+        "target": target,
+        "onnx_mb": round(bundle.path.stat().st_size / 1e6, 1),
+        "engine_mb": round(proof.size / 1e6, 1),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
 
 
 def main() -> int:
     """Print a table; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", default=list(RECIPES), help="recipes and bundles")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="of the networks (all)")
     parser.add_argument("--json", type=Path, help="also write the figures to a file")
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     try:
         title = find_tensorrt(("tensorrt_rtx",)).title
-        with TemporaryDirectory() as folder:
-            for what in args.what:
-                for row in measure(what, Path(folder)):
-                    rows.append(row)
-                    print("  ".join(f"{value!s:<16}" for value in row.values()), flush=True)
+        head = {"tensorrt": title, "machine": platform.machine()}
+        head["command"] = " ".join(["python benchmarks/ahead_engines.py", *args.what])
+        for names in groups(args.what):
+            with TemporaryDirectory() as folder:
+                found = measure(names, args.precisions.split(","), Path(folder))
+            for one in found:
+                print("  ".join(f"{value!s:<16}" for value in one.values()), flush=True)
+            rows += found
+            if args.json is not None:
+                args.json.write_text(json.dumps({**head, "engines": rows}, indent=2) + "\n")
     except OwsegError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    if args.json is not None:
-        command = " ".join(["python benchmarks/ahead_engines.py", *args.what])
-        head = {"tensorrt": title, "machine": platform.machine(), "command": command}
-        args.json.write_text(json.dumps({**head, "engines": rows}, indent=2) + "\n")
     return 0
 
 

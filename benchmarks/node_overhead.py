@@ -2,9 +2,10 @@
 
     python benchmarks/node_overhead.py
     python benchmarks/node_overhead.py --width 1280 --height 720 --json node_overhead.json
+    python benchmarks/node_overhead.py --host rclpy
 
-A camera in this process sends frames to a perception node in another process, on the
-standalone host, over DDS on this machine; subscribers in this process take the outputs.
+A camera in this process sends frames to a perception node in another process, over DDS on
+this machine; subscribers in this process take the outputs.
 The node runs the fake engine: only what surrounds the pipeline matters. A frame is sent
 when the last output of the one before has arrived, so that nothing waits for its turn.
 
@@ -16,7 +17,8 @@ Columns, median and 95th percentile in milliseconds:
 - render: the arrays of confidence, clusters and overlay, for topics with subscribers;
 - publish: messages made and sent;
 - wire: of that, within Cyclone DDS: the bytes of a ready message copied, cut into datagrams
-  and given to the kernel. Whoever sends so many bytes over DDS needs it;
+  and given to the kernel. Whoever sends so many bytes over DDS needs it. On rclpy: within
+  rclpy's own publish of a ready message, which serialises it too;
 - added: decode + publish;
 - own: added - wire, what the node itself needs.
 
@@ -32,6 +34,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import statistics
@@ -54,7 +57,6 @@ from owseg_ros.commands.node import start
 from owseg_ros.hosts import Host, open_runtime
 from owseg_ros.hosts.base import NS_PER_S, Message
 from owseg_ros.hosts.qos import LATEST
-from owseg_ros.hosts.standalone.cyclone import lib
 from owseg_ros.perception import camera as camera_module
 from owseg_ros.perception.counters import Counters, spread
 from owseg_ros.watchdog import COMPRESSED, RAW
@@ -101,10 +103,10 @@ CASES = (
 # The node ----------------------------------------------------------------------------------------
 
 
-def run_node(argv: list[str], log: Path, *, cpu: bool) -> int:
+def run_node(argv: list[str], host: str, log: Path, *, cpu: bool) -> int:
     """Run the node in this process; write the durations of each frame as lines of JSON."""
     clock = time.thread_time if cpu else time.perf_counter
-    wire = time_wire(clock)
+    wire = time_wire(host, clock)
     with log.open("w", buffering=1) as file:
 
         class Noted(Counters):
@@ -117,12 +119,20 @@ def run_node(argv: list[str], log: Path, *, cpu: bool) -> int:
 
         setattr(camera_module, "Counters", Noted)  # noqa: B010
         setattr(camera_module, "time", SimpleNamespace(perf_counter=clock))  # noqa: B010
-        return start(["perception", "--host", "standalone", *argv])
+        return start(["perception", "--host", host, *argv])
 
 
-def time_wire(clock: Callable[[], float]) -> threading.local:
+def senders(host: str) -> tuple[Any, tuple[str, ...]]:
+    """Return what has the functions that send a message, and their names."""
+    if host == "rclpy":
+        return importlib.import_module("rclpy.publisher").Publisher, ("publish",)
+    return importlib.import_module("owseg_ros.hosts.standalone.cyclone").lib, WIRE
+
+
+def time_wire(host: str, clock: Callable[[], float]) -> threading.local:
     """Add up the time that each thread spends sending; returns what has it as `ms`."""
     spent = threading.local()
+    owner, names = senders(host)
 
     def timed(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
@@ -134,18 +144,19 @@ def time_wire(clock: Callable[[], float]) -> threading.local:
 
         return call
 
-    for name in WIRE:
-        setattr(lib, name, timed(getattr(lib, name)))
+    for name in names:
+        setattr(owner, name, timed(getattr(owner, name)))
     return spent
 
 
 @contextlib.contextmanager
-def node_process(case: Case, log: Path, *, cpu: bool) -> Iterator[None]:
+def node_process(case: Case, host: str, log: Path, *, cpu: bool) -> Iterator[None]:
     """Run the node in a process of its own."""
     transport = "compressed" if case.encoding == "jpeg" else "raw"
     reliable = "qos_overrides./image.subscription.reliability:=reliable"
     options = ["-p", "engine:=fake", "-p", f"image_transport:={transport}", "-p", reliable]
-    command = [sys.executable, __file__, "--node", str(log), *(["--cpu"] if cpu else [])]
+    command = [sys.executable, __file__, "--node", str(log), "--host", host]
+    command += ["--cpu"] if cpu else []
     command += ["--", "--ros-args", *options]
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
@@ -168,7 +179,8 @@ def measure(case: Case, args: argparse.Namespace, log: Path) -> dict[str, list[f
             count[topic] += 1
             arrived.notify()
 
-    with open_runtime("standalone", []) as runtime, node_process(case, log, cpu=args.cpu):
+    child = node_process(case, args.host, log, cpu=args.cpu)
+    with open_runtime(args.host, []) as runtime, child:
         host = runtime.node("bench")
         kind, topic = (
             (COMPRESSED, "image/compressed") if case.encoding == "jpeg" else (RAW, "image")
@@ -245,6 +257,7 @@ def durations(log: Path) -> dict[str, list[float]]:
 def main() -> int:
     """Measure all cases and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--host", choices=("standalone", "rclpy"), default="standalone")
     parser.add_argument("--width", type=int, default=1920)
     parser.add_argument("--height", type=int, default=1080)
     parser.add_argument("--frames", type=int, default=200, help="frames per case")
@@ -254,7 +267,8 @@ def main() -> int:
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
     args = parser.parse_args(sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else None)
     if args.node:
-        return run_node(sys.argv[sys.argv.index("--") + 1 :], args.node, cpu=args.cpu)
+        argv = sys.argv[sys.argv.index("--") + 1 :]
+        return run_node(argv, args.host, args.node, cpu=args.cpu)
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     return report(args)
@@ -264,7 +278,7 @@ def report(args: argparse.Namespace) -> int:
     """Print the table; write the figures if that is asked for."""
     figures = {}
     clock = "processor time" if args.cpu else "wall time"
-    print(f"{args.width}x{args.height}, {clock}, p50 / p95 in ms")
+    print(f"{args.host}, {args.width}x{args.height}, {clock}, p50 / p95 in ms")
     stages = [s for s in STAGES if not args.cpu or s not in ("transport", "pipeline")]
     print(f"{'':<30}" + "".join(f"{stage:>15}" for stage in stages))
     log = Path(f"node_overhead.{os.getpid()}.log")

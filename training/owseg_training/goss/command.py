@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--methods",
         nargs="+",
         metavar="M",
-        help="of msp, max_logit, dml, n_plus_1, n_plus_1_ca, gst, gst_strange, gst_n; separate (two "
-        "networks instead of one) and dfc (another grouping), both with msp and max_logit "
+        help="of msp, max_logit, dml, n_plus_1, n_plus_1_ca, gst, gst_strange, gst_n; separate "
+        "(two networks instead of one) and dfc (another grouping), both with msp and max_logit "
         "(default: all)",
     )
     parser.add_argument(
