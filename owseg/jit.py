@@ -13,6 +13,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 EXACT: Mapping[str, Any] = {"nogil": True, "error_model": "numpy"}
 """No lock; division by zero gives infinity; floats as they are written, on every machine."""
 
+CONTRACTED: Mapping[str, Any] = {**EXACT, "fastmath": {"contract"}}
+"""The same, but a product and a sum may become one instruction where the machine has it.
+
+Sums are not reordered and NaN stays NaN: on one machine a result depends on its inputs only.
+"""
+
 
 def inner(function: F, options: Mapping[str, Any] = EXACT) -> F:
     """Compile a function that only compiled functions call."""

@@ -33,6 +33,9 @@ def test_a_run_with_figures_and_picture(tiny_bundle, tmp_path, capsys):
     assert row["latency_ms"]["p50"] <= row["latency_ms"]["p95"] <= row["latency_ms"]["p99"]
     assert {"network", "heads", "grouping"} <= set(row["stages_ms"])
     assert [item["engine"] for item in told["not_measured"]] == ["fused"]
+    assert row["outputs_bytes"] == {"known": 768, "anomaly": 3072, "open_set": 768}
+    assert row["copied_from_gpu_bytes"] == 0
+    assert "a GPU copies for a frame of tiny 32x24: 0.00 MB (known 0.00, anomaly" in out[3] + out[4]
     assert cv2.imread(str(files[1])).std() > 5
 
 
@@ -75,6 +78,7 @@ def test_frames_of_a_folder_and_seconds(tiny_bundle, tmp_path, capsys):
         (("{bundle}", "--input", "{tmp}/none"), "does not exist"),
         (("{bundle}", "--json", "{tmp}"), "is a folder; name a file"),
         (("{bundle}", "--grouping", "x"), "invalid choice: 'x'"),
+        (("{bundle}", "--score", "int4"), "invalid choice: 'int4'"),
         (("{bundle}", "--device", "tpu"), "invalid choice: 'tpu'"),
     ],
 )

@@ -291,13 +291,17 @@ def test_unknown_device(tiny_bundle):
         open_engine(tiny_bundle, device="tpu")
 
 
-def fake_onnxruntime(monkeypatch, providers):
-    """Replace onnxruntime by one that only tells its providers and notes what is opened."""
+def fake_onnxruntime(monkeypatch, providers, usable=None):
+    """Replace onnxruntime by one that only tells its providers and notes what is opened.
+
+    Of the providers it really has those that are usable, or all; it drops the others silently.
+    """
     opened = []
 
     def session(path, options, providers):
+        names = [name for name in providers if usable is None or name in usable]
         opened.append(providers)
-        return SimpleNamespace(run=lambda names, feed: 1 / 0)
+        return SimpleNamespace(run=lambda names, feed: 1 / 0, get_providers=lambda: names)
 
     def options():
         return SimpleNamespace(add_session_config_entry=lambda key, value: None)
@@ -334,6 +338,19 @@ def test_cuda_that_is_not_there(monkeypatch, tiny_bundle):
     fake_onnxruntime(monkeypatch, [CPU])
     with pytest.raises(EngineError, match="has no CUDA; pip install"):
         OnnxRuntimeEngine(bundle, "cuda")
+
+
+def test_cuda_that_is_installed_without_a_gpu(monkeypatch, tiny_bundle):
+    bundle = load_bundle(tiny_bundle)
+    opened = fake_onnxruntime(monkeypatch, [CUDA, CPU], usable=[CPU])
+    with pytest.raises(EngineError, match=r"cannot use CUDA here, though .* use the device cpu"):
+        OnnxRuntimeEngine(bundle, "cuda")
+    opened.clear()
+    engine = OnnxRuntimeEngine(bundle, "auto")
+    assert opened == [[CUDA, CPU], [CPU]]
+    assert engine.device == "cpu"
+    assert "cannot use CUDA here" in engine.notice
+    assert not engine.degraded
 
 
 def test_a_failure_of_the_runtime_is_one_line(monkeypatch, tiny_bundle):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import os
+import subprocess
+import sys
 from types import ModuleType
 
 import numpy as np
@@ -11,6 +14,27 @@ import pytest
 
 from owseg import jit
 from owseg.errors import MissingDependencyError
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import small
+print(small.twice(21), sorted(small.twice.stats.cache_misses.values()))
+"""
+
+SMALL = """
+from functools import partial
+
+from owseg.jit import CONTRACTED, entry, inner
+
+@partial(inner, options=CONTRACTED)
+def add(a, b):
+    return a + b
+
+@partial(entry, options=CONTRACTED)
+def twice(a):
+    return add(a, a)
+"""
 
 
 def scaled(values, factor, offset):
@@ -25,6 +49,35 @@ def test_products_and_sums_are_rounded_one_by_one():
     values = rng.normal(size=2000).astype(np.float32)
     factor, offset = np.float32(1.1), np.float32(-0.3)
     assert jit.inner(scaled)(values, factor, offset) == scaled(values, factor, offset)
+
+
+def test_contraction_is_all_that_is_allowed_beyond():
+    compiled = jit.inner(scaled, jit.CONTRACTED)
+    assert compiled.targetoptions["fastmath"] == {"contract"}
+    assert compiled.targetoptions["nogil"]
+    assert jit.inner(scaled).targetoptions.get("fastmath", False) is False
+    assert np.isnan(compiled(np.array([np.nan, 1], np.float32), np.float32(1), np.float32(0)))
+
+
+def run_small(folder, **environment):
+    """Compile and run a small entry in a new process: its result, and cache misses."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **{name: str(value) for name, value in environment.items()}},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_code_is_compiled_once_for_all_processes(tmp_path):
+    (tmp_path / "small.py").write_text(SMALL)
+    cache = tmp_path / "cache"
+    assert run_small(tmp_path, NUMBA_CACHE_DIR=cache) == "42 [1]"
+    assert list(cache.rglob("small.twice*.nbc"))
+    assert run_small(tmp_path, NUMBA_CACHE_DIR=cache) == "42 []"
 
 
 def test_an_entry_is_cached():

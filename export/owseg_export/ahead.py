@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import onnx
 
 from owseg.bundle import Bundle, load_bundle
@@ -25,7 +26,11 @@ from owseg.manifest import Manifest, OperatingPoint
 from owseg.types import ClassInfo
 from owseg_export.export import SLOTS
 from owseg_export.graph import OpenWorldGraph
-from owseg_export.to_onnx import export_onnx
+from owseg_export.precision.convert import with_manifest
+from owseg_export.precision.fp16 import to_fp16
+from owseg_export.precision.int8 import to_int8
+from owseg_export.precision.parts import unpack_weights
+from owseg_export.to_onnx import export_onnx, save_onnx
 from owseg_export.trained import fold_batch_norm, round_weights
 from owseg_training.config import Recipe, ScoreConfig
 from owseg_training.incremental.network import PLMNetwork
@@ -96,11 +101,44 @@ def untrained_bundle(
     base = tuple(load_truth_map(recipe.data.truth_map).known_names)
     network = _network(recipe, len(base), heads)
     names = (*base, *(f"learnt {number}" for number in range(heads)))
-    calibrated = CalibratedScore(chosen.method, chosen.form, dict.fromkeys(SCORERS, _SPAN))
+    spans = dict.fromkeys(SCORERS, _SPAN)
+    calibrated = CalibratedScore(chosen.method, chosen.form, spans, beta=chosen.beta)
     metric = recipe.network.head == "metric"
     graph = OpenWorldGraph(network, calibrated, metric=metric).eval()
     model = export_onnx(graph, _manifest(recipe, chosen, names, network, heads))
     onnx.save(model, str(path))
+    return load_bundle(path)
+
+
+def graph_key(recipe: Recipe) -> tuple[Any, ...]:
+    """Return what decides the graph of a recipe; the rest is how its network is trained."""
+    network = replace(recipe.network, init="", imagenet=False)
+    return network, recipe.data.truth_map, recipe.score
+
+
+def in_precision(bundle: Bundle, precision: str, path: Path) -> Bundle:
+    """Write the graph of a float32 bundle in another precision, in the form for TensorRT.
+
+    The scales of int8 come from one image of noise: they change numbers, not the graph.
+
+    Args:
+        bundle: in float32.
+        precision: "fp32", "fp16" or "int8".
+        path: the bundle to write.
+    """
+    if precision == "fp32":
+        return bundle
+    manifest = bundle.manifest
+    model = onnx.load(str(bundle.path))
+    unpack_weights(model)
+    if precision == "fp16":
+        model = to_fp16(model)
+    else:
+        size = (manifest.height, manifest.width, 3)
+        noise = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+        model = to_int8(model, [noise], "tensorrt")
+    noted = {**manifest.provenance, "precision": {"name": precision}}
+    save_onnx(with_manifest(model, replace(manifest, provenance=noted)), path)
     return load_bundle(path)
 
 

@@ -124,6 +124,7 @@ def _score(manifest: Manifest) -> CalibratedScore:
         str(manifest.score["method"]),
         str(manifest.score.get("form", "constant")),
         {name: Calibration(**pair) for name, pair in constants.items()},
+        beta=float(manifest.score.get("beta", 1.0)),
     )
 
 

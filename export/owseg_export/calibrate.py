@@ -19,6 +19,7 @@ from owseg_training.data.resize import load_at
 from owseg_training.scorers import (
     METRIC_ONLY,
     SCORERS,
+    UNKNOWN_SCORERS,
     CalibratedScore,
     Calibration,
     fit_calibration,
@@ -54,12 +55,16 @@ def load_resized(
 
 def needed_scores(method: str) -> tuple[str, ...]:
     """Return the raw scores whose constants a method needs."""
+    if method in UNKNOWN_SCORERS:
+        return ()
     return ("eds",) if method == "mixture" else (method,)
 
 
 def available_scores(trained: TrainedNetwork) -> tuple[str, ...]:
     """Return the raw scores that a network's head supports."""
-    return tuple(name for name in SCORERS if trained.metric or name not in METRIC_ONLY)
+    own = UNKNOWN_SCORERS if trained.base.unknown else {}
+    usable = (name for name in SCORERS if trained.metric or name not in METRIC_ONLY)
+    return (*usable, *own)
 
 
 def fit_constants(

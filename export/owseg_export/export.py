@@ -18,7 +18,7 @@ from owseg.datasets import DatasetReader, Sample, Truth, TruthMap, load_truth_ma
 from owseg.datasets.label_spaces import LabelSpace
 from owseg.engines import OnnxRuntimeEngine
 from owseg.errors import OutputError, UsageError
-from owseg.manifest import Manifest
+from owseg.manifest import Manifest, OperatingPoint
 from owseg.metrics import PixelAnomalyMetric
 from owseg.replay.runner import make_folder
 from owseg.types import ClassInfo, UInt8Array
@@ -38,7 +38,7 @@ from owseg_export.trained import TrainedNetwork, load_trained
 from owseg_training.config import Recipe, ScoreConfig
 from owseg_training.incremental.checkpoint import PLMCheckpoint
 from owseg_training.models.dmlnet import MEAN, STD
-from owseg_training.scorers import METRIC_ONLY, CalibratedScore, get_scorer
+from owseg_training.scorers import METRIC_ONLY, UNKNOWN_SCORERS, CalibratedScore, get_scorer
 
 SLOTS = 32
 
@@ -117,7 +117,7 @@ def export_bundle(checkpoint: Path, options: ExportOptions) -> Manifest:
     constants = fit_constants(
         trained, frames(reader, truth_map, names, size), config, needed_scores(config.method)
     )
-    score = CalibratedScore(config.method, config.form, constants)
+    score = CalibratedScore(config.method, config.form, constants, beta=config.beta)
     metric = accumulate(trained, score, frames(reader, truth_map, names, size))
     manifest = _manifest(trained, reader, truth_map, score, config, metric, size, options)
     data = _parity_data(reader, truth_map, names, size, options.parity_frames)
@@ -166,8 +166,16 @@ def _check_choices(trained: TrainedNetwork, config: ScoreConfig, point: str) -> 
         get_scorer(name)
     if config.method in METRIC_ONLY and not trained.metric:
         raise UsageError(f"the score '{config.method}' needs a metric head; this one is softmax")
-    if point not in OPERATING_POINTS:
-        raise UsageError(f"no operating point '{point}'; there are {', '.join(OPERATING_POINTS)}")
+    if config.method in UNKNOWN_SCORERS and not trained.base.unknown:
+        raise UsageError(
+            f"the score '{config.method}' needs a class for unknown pixels, which this network has "
+            "not learnt; train one by a recipe with network.unknown"
+        )
+    if config.beta <= 0:
+        raise UsageError(f"beta, the factor of the unknown class, must be above 0: {config.beta}")
+    points = (*OPERATING_POINTS, *(fixed.name for fixed in _decided(config)))
+    if point not in points:
+        raise UsageError(f"no operating point '{point}'; there are {', '.join(points)}")
 
 
 def _parity_data(
@@ -211,17 +219,25 @@ def _manifest(
         score={
             "method": config.method,
             "form": config.form,
+            **({"beta": config.beta} if config.method in UNKNOWN_SCORERS else {}),
             "constants": {
                 name: {"low": c.low, "high": c.high} for name, c in score.calibrations.items()
             },
             "fitted_on": f"{reader.name} {reader.split}, known pixels",
         },
-        operating_points=operating_points(metric, fitted_on),
+        operating_points=(*operating_points(metric, fitted_on), *_decided(config)),
         default_operating_point=options.default_point,
         provenance={**_provenance(trained, reader, config), "metrics": figures},
         license=_license(trained),
         heads=len(trained.class_names) - len(checkpoint.class_names),
     )
+
+
+def _decided(config: ScoreConfig) -> tuple[OperatingPoint, ...]:
+    """Return the threshold at which the unknown class wins, for scores that have one."""
+    if config.method not in UNKNOWN_SCORERS:
+        return ()
+    return (OperatingPoint(name="argmax", threshold=0.5, fitted_on="nothing: the class that wins"),)
 
 
 def _provenance(trained: TrainedNetwork, reader: _Limited, config: ScoreConfig) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from owseg_training.incremental.labels import merge, own_class
 from owseg_training.incremental.network import PLMNetwork
 from owseg_training.models import DMLNet
 from owseg_training.models.layers import resize
-from owseg_training.scorers import CalibratedScore, Evidence
+from owseg_training.scorers import CalibratedScore, Evidence, softmax_evidence
 
 FAR = 1.0e9
-"""Squared distance of an unused prototype slot."""
+"""Squared distance to a novel prototype that does not reach a pixel; nobody is as far."""
 
 
 class GraphOutput(NamedTuple):
@@ -111,15 +111,18 @@ class OpenWorldGraph(nn.Module):
 
     def _evidence(self, lifted: Tensor) -> Evidence:
         if not self.metric:
-            return Evidence(lifted[:, :-2], None)
+            return softmax_evidence(lifted[:, :-2], unknown=self.network.unknown)
         distances = _distances(lifted, _rows(self.network.prototypes.float())).clamp_min(0.0)
         return Evidence(-distances, distances)
 
     def _limit(self, evidence: Evidence) -> Tensor:
-        """Squared distance below which a novel prototype is nearer than every known one."""
+        """Squared distance below which a novel prototype is nearer than every known one.
+
+        At most `FAR`, so that no prototype at all never is, however far the known ones are.
+        """
         if evidence.distances is None:
             return torch.full_like(evidence.logits[:, 0], FAR / 2)
-        return evidence.distances.amin(dim=1)
+        return evidence.distances.amin(dim=1).clamp_max(FAR)
 
 
 def _lift(f_BDHW: Tensor) -> Tensor:

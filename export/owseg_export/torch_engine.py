@@ -13,6 +13,7 @@ from torch import Tensor
 
 from owseg.bundle import OUTPUTS
 from owseg.engines.base import BaseEngine, Outputs, PrototypeSlots
+from owseg.engines.compact import on_host
 from owseg.errors import EngineError
 from owseg.manifest import Manifest
 from owseg.types import UInt8Array
@@ -94,7 +95,7 @@ class TorchEngine(BaseEngine):
             reason = str(error).splitlines()[0][:200]
             raise EngineError(f"torch failed on '{self.manifest.name}': {reason}") from error
         clock.append(self._now())
-        arrays: Outputs = {name: found[name].cpu().numpy() for name in outputs}
+        arrays = on_host(outputs, lambda names: {name: found[name].cpu().numpy() for name in names})
         clock.append(self._now())
         stages = ("copy in", "graph", "copy out")
         laps = [(end - start) * 1e3 for start, end in itertools.pairwise(clock)]

@@ -21,7 +21,7 @@ from owseg_training.incremental.checkpoint import (
 from owseg_training.incremental.network import BranchHead, PLMNetwork
 from owseg_training.models import DMLNet
 from owseg_training.models.layers import resize
-from owseg_training.scorers import Evidence
+from owseg_training.scorers import Evidence, softmax_evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class TrainedNetwork:
         size = (int(images_BHW3.shape[1]), int(images_BHW3.shape[2]))
         embedding = self.base(images_BHW3.permute(0, 3, 1, 2).float() / 255.0).embedding
         if not self.metric:
-            return Evidence(resize(embedding, size), None)
+            return softmax_evidence(resize(embedding, size), unknown=self.base.unknown)
         distances = squared_distances(embedding, self.network.prototypes)
         distances = resize(distances, size)
         return Evidence(-distances, distances)

@@ -152,7 +152,7 @@ def _onnxruntime(bundle: Bundle, name: str, device: str, threads: int) -> Contes
         raise UsageError("a captured graph needs CUDA; use graph or fused")
     title = "onnxruntime" if engine.device == "cpu" else "onnxruntime cuda"
     return Contestant(
-        name=f"{title}, {name}" if name != "graph" else f"{title}, graph",
+        name=f"{title}, {name}",
         precision=bundle.manifest.precision,
         engine=engine,
         splits=heads == "graph",

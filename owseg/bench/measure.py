@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from owseg.bench.contestants import Contestant
 from owseg.engines import PrototypeSlots
+from owseg.engines.compact import bytes_of
 from owseg.manifest import Manifest
 from owseg.pipeline import Pipeline
 from owseg.types import Frame, UInt8Array
@@ -34,6 +35,8 @@ class Figures:
         total_ms: milliseconds of each frame, from the image at the network's size to the result.
         stages_ms: median milliseconds of each stage that is known.
         derived: whether "heads" is what is left of the graph after the network alone.
+        outputs_bytes: bytes of each output that a frame needs; a GPU copies them to the host.
+        on_gpu: whether it ran on a GPU.
     """
 
     engine: str
@@ -43,6 +46,8 @@ class Figures:
     total_ms: tuple[float, ...]
     stages_ms: Mapping[str, float]
     derived: bool = False
+    outputs_bytes: Mapping[str, int] = field(default_factory=dict)
+    on_gpu: bool = False
 
     @property
     def fps(self) -> float:
@@ -69,6 +74,8 @@ class Figures:
             },
             "stages_ms": dict(self.stages_ms),
             "heads_derived": self.derived,
+            "outputs_bytes": dict(self.outputs_bytes),
+            "copied_from_gpu_bytes": sum(self.outputs_bytes.values()) if self.on_gpu else 0,
         }
 
 
@@ -79,6 +86,7 @@ def measure(
     frames: int | None = None,
     seconds: float | None = None,
     grouping: str | None = None,
+    score: str = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> list[Figures]:
     """Let all contestants process frames in turn, so that all meet the same circumstances.
@@ -90,10 +98,11 @@ def measure(
         seconds: stop after so long, but not before every contestant has a frame; the smaller of
             both limits counts, at least one has to be given.
         grouping: name of a grouping; None = the default of the pipeline.
+        score: type in which scores leave a GPU.
         progress: called with the number of rounds that are done.
     """
     lanes = [
-        _Lane(contestant, images(contestant.engine.manifest), grouping)
+        _Lane(contestant, images(contestant.engine.manifest), grouping, score)
         for contestant in contestants
     ]
     for lane in lanes:
@@ -115,12 +124,17 @@ class _Lane:
     """One contestant, its frames, and what they took."""
 
     def __init__(
-        self, contestant: Contestant, images: Sequence[UInt8Array], grouping: str | None
+        self,
+        contestant: Contestant,
+        images: Sequence[UInt8Array],
+        grouping: str | None,
+        score: str,
     ) -> None:
         self._contestant = contestant
         self._images = images
         engine = contestant.engine
-        self._pipeline = Pipeline(engine, grouping=grouping) if grouping else Pipeline(engine)
+        more: dict[str, Any] = {"grouping": grouping} if grouping else {}
+        self._pipeline = Pipeline(engine, score=score, **more)
         self._slots = PrototypeSlots.empty(contestant.engine.manifest)
         self._totals: list[float] = []
         self._stages: dict[str, list[float]] = {}
@@ -163,6 +177,8 @@ class _Lane:
             total_ms=tuple(self._totals),
             stages_ms={name: medians[name] for name in (*STAGES, "graph") if name in medians},
             derived=derived,
+            outputs_bytes=bytes_of(manifest, self._pipeline.outputs()),
+            on_gpu=getattr(self._contestant.engine, "device", "") == "cuda",
         )
 
     def _inference(self, medians: Mapping[str, float]) -> float:

@@ -101,6 +101,4 @@ def _name(row: Figures, figures: Sequence[Figures]) -> str:
         parts.append(row.precision)
     if len({(other.model, other.size) for other in figures}) > 1:
         parts.insert(0, f"{row.model} {row.size[1]}x{row.size[0]}")
-    return (
-        "\n".join([", ".join(parts)]) if len(parts) < 3 else f"{parts[0]}\n{parts[1]}, {parts[2]}"
-    )
+    return ", ".join(parts) if len(parts) < 3 else f"{parts[0]}\n{parts[1]}, {parts[2]}"

@@ -27,12 +27,32 @@ def notes(figures: Sequence[Figures], skipped: Sequence[Skipped]) -> list[str]:
         lines.append("* what the graph took beyond the network alone, which ran in turn with it")
     if any(_undivided(row) for row in figures):
         lines.append("+ network and heads together; this engine cannot tell them apart")
+    lines += _copies(figures)
     lines += [f"not measured: {item.model} on {item.name}: {item.reason}" for item in skipped]
     return lines
 
 
+def _copies(figures: Sequence[Figures]) -> list[str]:
+    """Say for each model what a GPU copies to the host for a frame."""
+    lines = {}
+    for row in (row for row in figures if row.outputs_bytes):
+        parts = ", ".join(f"{name} {_mb(size)}" for name, size in row.outputs_bytes.items())
+        total = _mb(sum(row.outputs_bytes.values()))
+        lines[row.model, row.size] = f"a GPU copies for a frame of {_title(row)}: {total} MB"
+        lines[row.model, row.size] += f" ({parts})"
+    return list(lines.values())
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.2f}"
+
+
+def _title(row: Figures) -> str:
+    return f"{row.model} {row.size[1]}x{row.size[0]}"
+
+
 def _cells(row: Figures, stages: Sequence[str]) -> list[str]:
-    model = f"{row.model} {row.size[1]}x{row.size[0]}"
+    model = _title(row)
     latency = [f"{row.percentile(share):.1f}" for share in (50, 95, 99)]
     parts = [_stage(row, name) for name in stages]
     return [model, row.engine, row.precision, *parts, *latency, f"{row.fps:.1f}"]

@@ -19,6 +19,7 @@ from owseg.bench.plot import plot
 from owseg.bench.table import notes, table
 from owseg.bundle import shipped_model
 from owseg.cli.common import Bar, need, positive_int
+from owseg.engines.compact import SCORES
 from owseg.engines.onnxruntime import DEVICES
 from owseg.engines.ort_sessions import PROVIDERS
 from owseg.errors import MissingDependencyError
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limit.add_argument("--seconds", type=_seconds, help="stop after so long instead")
     parser.add_argument("--input", type=Path, help="recording or images (default: made up streets)")
     parser.add_argument("--grouping", choices=sorted(GROUPINGS), help="as in the pipeline")
+    parser.add_argument(
+        "--score",
+        choices=SCORES,
+        default="float32",
+        help="type in which scores leave a GPU; uint8 is a quarter of the bytes (float32)",
+    )
     torch = parser.add_argument_group("networks in torch (with the training extra)")
     torch.add_argument("--recipe", help="a network without a bundle, with random weights")
     torch.add_argument("--checkpoint", type=Path, help="weights of --recipe, or for torch")
@@ -88,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
                     frames=frames,
                     seconds=args.seconds,
                     grouping=args.grouping,
+                    score=args.score,
                     progress=bar.show,
                 )
         finally:

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             if hasattr(trt.module, "IProgressMonitor"):
                 soften()
             where = key.gpu or f"compute capability {key.capability}"
-            progress.begin(f"{bundle.manifest.name} in {key.precision} for {where}")
+            progress.begin(f"building {bundle.manifest.name} in {key.precision} for {where}")
 
         results = build_cached(
             bundle,
@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             save_onnx=args.save_onnx,
             report=progress.report,
             announce=announce,
+            waiting=lambda: progress.begin("waiting for another process that builds it"),
         )
     if args.json:
         print(json.dumps([as_json(result) for result in results], indent=2))

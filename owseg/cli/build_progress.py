@@ -37,7 +37,7 @@ class BuildProgress:
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def begin(self, title: str) -> None:
-        """Begin a build."""
+        """Begin something, e.g. "building street in fp16"."""
         with self._lock:
             self._title, self._phase, self._share = title, "", None
             self._begun = self._told_at = self._clock()
@@ -60,7 +60,7 @@ class BuildProgress:
     def _write(self) -> None:
         self._told_at, self._told_share = self._clock(), self._share or 0.0
         share = "" if self._share is None else f"{100 * self._share:.0f} %, "
-        line = f"building {self._title}: {share}{self._told_at - self._begun:.0f} s"
+        line = f"{self._title}: {share}{self._told_at - self._begun:.0f} s"
         if not self._live:
             print(line, file=self._out, flush=True)
             return

@@ -45,6 +45,7 @@ def build_in_background(model: Path, tell: Tell, stop: threading.Event) -> None:
         code = child.wait()
     except BaseException:
         child.terminate()
+        child.wait()
         raise
     if stop.is_set():
         raise EngineError("the build was stopped")

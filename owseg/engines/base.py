@@ -18,6 +18,9 @@ from owseg.types import FloatArray, UInt8Array
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+COMPACT = ("anomaly_u8", "anomaly_f16")
+"""Further outputs that every engine can give: the score in fewer bytes, see `compact`."""
+
 Outputs = dict[str, npt.NDArray[np.generic]]
 """Arrays by output name, as in the contract of the graph."""
 
@@ -91,7 +94,7 @@ class Engine(Protocol):
             images: (B, H, W, 3) uint8 RGB at the resolution of the manifest.
             prototypes: novel prototypes.
             threshold: anomaly threshold, 0..1.
-            outputs: names of the outputs to fetch; others are not copied.
+            outputs: names of the outputs to fetch, also in `COMPACT`; others are not copied.
 
         Raises:
             EngineError: wrong shapes, or the runtime failed.
@@ -146,7 +149,7 @@ class BaseEngine(Closing):
         if not 0.0 <= threshold <= 1.0:
             raise EngineError(f"the anomaly threshold must be in 0..1, got {threshold}")
         prototypes.check(m)
-        unknown = [name for name in outputs if name not in OUTPUTS]
+        unknown = [name for name in outputs if name not in (*OUTPUTS, *COMPACT)]
         if unknown or not outputs:
             wrong = f"no output '{unknown[0]}'" if unknown else "no output is asked for"
             raise EngineError(f"{wrong}; there are {', '.join(OUTPUTS)}")

@@ -1,12 +1,14 @@
 """Built engines in a folder: each with a JSON file that says what it was built from.
 
-    <key>.plan    the engine
-    <key>.json    its key, size, SHA-256, and how it was built
-    <key>.lock    held while it is being built
-    timing-*.bin  TensorRT's measurements of kernels, which make the next build quicker
+    <key>-<content>.plan  the engine
+    <key>.json            its key, file, size, SHA-256, and how it was built
+    <key>.lock            held while it is being built
+    timing-*.bin          TensorRT's measurements of kernels, which make the next build quicker
 
-An engine is code. It is loaded only from a folder that belongs to the user and that nobody else
-may write, and only if it is the one that was written.
+The JSON file is written last and names the engine, so that replacing it replaces both at once.
+
+An engine is code. It is loaded only from a folder and a file that belong to the user, or to root,
+and that not everybody may write, and only if it is the one that was written.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from owseg.engines.cache_key import MUST_FIT, EngineKey, key_from
 from owseg.errors import EngineError, OutputError
@@ -30,6 +32,8 @@ from owseg.errors import EngineError, OutputError
 REBUILD = "build it again with 'owseg build'"
 _WRITABLE_BY_OTHERS = stat.S_IWOTH
 _MB = 1e6
+_STEM = 16
+"""Characters of a key that begin the name of a piece that is being written."""
 
 
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
@@ -83,7 +87,11 @@ class EngineCache:
 
     def find(self, here: EngineKey) -> Entry | None:
         """Return the newest engine that runs here, in whatever precision and batch; or None."""
-        return next((e for e in self.entries() if e.key.same(here, MUST_FIT)), None)
+        return next(iter(self.fitting(here)), None)
+
+    def fitting(self, here: EngineKey) -> list[Entry]:
+        """Return all engines that run here, in whatever precision and batch, newest first."""
+        return [entry for entry in self.entries() if entry.key.same(here, MUST_FIT)]
 
     def explain(self, here: EngineKey, model: str) -> str:
         """Say why no engine fits, by the one that comes nearest."""
@@ -105,7 +113,7 @@ class EngineCache:
             raw = json.loads(path.read_text(encoding="utf-8"))
             entry = Entry(
                 key=key_from(raw["key"]),
-                path=path.with_suffix(".plan"),
+                path=self.folder / Path(raw["plan"]).name,
                 size=int(raw["size"]),
                 sha256=str(raw["sha256"]),
                 built_ns=int(raw["built_ns"]),
@@ -121,13 +129,19 @@ class EngineCache:
         Raises:
             EngineError: it is missing, truncated or changed, or others could have changed it.
         """
+        try:
+            return self._read_as_stored(entry)
+        except EngineError:
+            newer = self.get(entry.key)
+            if newer is None or newer.sha256 == entry.sha256:
+                raise
+        return self.read(newer)  # it was replaced in between
+
+    def _read_as_stored(self, entry: Entry) -> bytes:
         self._check_trust(entry.path)
         plan = _read(entry.path)
         if hashlib.sha256(plan).hexdigest() == entry.sha256:
             return plan
-        newer = self.get(entry.key)
-        if newer is not None and newer.sha256 != entry.sha256:  # replaced in between
-            return self.read(newer)
         damage = "truncated" if len(plan) < entry.size else "damaged"
         raise EngineError(
             f"the engine file {entry.path} is {damage} ({len(plan)} of {entry.size} bytes); "
@@ -187,43 +201,71 @@ class EngineCache:
         self._check_trust(self.folder)
 
     @contextlib.contextmanager
-    def lock(self, key: EngineKey) -> Iterator[None]:
-        """Keep other processes from building the same engine at the same time."""
-        with open(self.folder / f"{key.digest}.lock", "w") as file:
-            if sys.platform != "win32":
-                import fcntl
+    def lock(self, key: EngineKey, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Keep other processes from building the same engine at the same time.
 
-                fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, whatever happens
+        Args:
+            key: of the engine.
+            waiting: called if another process has it, before the wait for that.
+
+        Raises:
+            OutputError: the lock cannot be made.
+        """
+        path = self.folder / f"{key.digest}.lock"
+        try:
+            file = open(path, "w")  # noqa: SIM115
+        except OSError as error:
+            raise OutputError(_unwritable(path, error)) from error
+        with file:
+            _take(file, waiting)
+            self._sweep(key)
             yield
+
+    def _sweep(self, key: EngineKey) -> None:
+        """Remove what builds that were killed have left of an engine."""
+        entry = self.get(key)
+        kept = entry.path.name if entry is not None else ""
+        pieces = self.folder.glob(f".{key.digest[:_STEM]}-*")
+        plans = self.folder.glob(f"{key.digest}-*.plan")
+        for path in (*pieces, *(plan for plan in plans if plan.name != kept)):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def store(self, key: EngineKey, plan: bytes, built_ns: int, about: Mapping[str, Any]) -> Entry:
         """Store an engine: the old or the new one is there, never a part of one.
 
+        Only whoever holds its lock may.
+
         Raises:
             OutputError: it cannot be written, or the disk is full.
         """
+        sha256 = hashlib.sha256(plan).hexdigest()
         entry = Entry(
             key=key,
-            path=self.folder / f"{key.digest}.plan",
+            path=self.folder / f"{key.digest}-{sha256[:8]}.plan",
             size=len(plan),
-            sha256=hashlib.sha256(plan).hexdigest(),
+            sha256=sha256,
             built_ns=built_ns,
             about=about,
         )
         text = {
             "key": asdict(key),
+            "plan": entry.path.name,
             "size": entry.size,
             "sha256": entry.sha256,
             "built_ns": built_ns,
             "about": dict(about),
         }
         self._write(entry.path, plan)
-        self._write(entry.path.with_suffix(".json"), json.dumps(text, indent=2).encode())
+        description = json.dumps(text, indent=2).encode()
+        self._write(self.folder / f"{key.digest}.json", description)
+        self._sweep(key)
         return entry
 
     def _write(self, path: Path, content: bytes) -> None:
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name[:16]}-")
+        name = ""
         try:
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name[:_STEM]}-")
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -231,10 +273,7 @@ class EngineCache:
             os.replace(name, path)
             self._sync_folder()
         except OSError as error:
-            raise OutputError(
-                f"cannot write {path} ({len(content) / _MB:.0f} MB): {error.strerror}; free some "
-                "space, or choose another folder with --cache"
-            ) from error
+            raise OutputError(_unwritable(path, error, len(content))) from error
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(name)
@@ -267,6 +306,28 @@ class EngineCache:
         """Return the file of the measurements: of one TensorRT on one GPU, for all models."""
         what = "\0".join((key.flavour, key.version, key.gpu, key.capability))
         return self.folder / f"timing-{hashlib.sha256(what.encode()).hexdigest()[:16]}.bin"
+
+
+def _take(file: IO[str], waiting: Callable[[], None]) -> None:
+    """Lock a file until it is closed, whatever happens; where there are no locks, go on."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    with contextlib.suppress(OSError):  # some network file systems have no locks
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _unwritable(path: Path, error: OSError, size: int = 0) -> str:
+    what = f"{path} ({size / _MB:.0f} MB)" if size else f"{path}"
+    return (
+        f"cannot write {what}: {error.strerror}; free some space, or choose another folder with "
+        "--cache"
+    )
 
 
 def _misfit(key: EngineKey) -> EngineKey:

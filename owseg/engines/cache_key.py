@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from owseg.engines.onnx_wire import external_files
+from owseg.engines.onnx_file.model import external_files
 from owseg.errors import BundleError
 
-SCHEMA = 1
+SCHEMA = 2
 """Rises when engines are built in another way, so that older ones are built again."""
 
 
@@ -25,6 +25,8 @@ class EngineKey:
         version: full version of TensorRT.
         gpu: name of the GPU; "" = any of the compute capability (tensorrt_rtx).
         capability: compute capability, e.g. "8.6".
+        multiprocessors: of the GPU; 0 = any number (tensorrt_rtx). GPUs of one name may differ:
+            all Jetson Orin are called "Orin".
         precision: "fp32", "fp16" or "int8".
         inputs: shapes of the images, e.g. "1..4x360x480x3".
         workspace: memory that TensorRT may use for one layer, MiB.
@@ -36,6 +38,7 @@ class EngineKey:
     version: str
     gpu: str
     capability: str
+    multiprocessors: int
     precision: str
     inputs: str
     workspace: int
@@ -66,6 +69,7 @@ TITLES = {
     "version": "TensorRT",
     "gpu": "the GPU",
     "capability": "compute capability",
+    "multiprocessors": "multiprocessors",
     "precision": "precision",
     "inputs": "input",
     "workspace": "workspace",
@@ -73,8 +77,11 @@ TITLES = {
 }
 """Parts of a key for people."""
 
-MUST_FIT = ("model", "flavour", "version", "gpu", "capability", "schema")
+MUST_FIT = ("model", "flavour", "version", "gpu", "capability", "multiprocessors", "schema")
 """Parts that decide whether an engine runs here at all; the others are the user's choice."""
+
+
+_NUMBERS = ("multiprocessors", "workspace", "schema")
 
 
 def key_from(raw: dict[str, Any]) -> EngineKey:
@@ -84,7 +91,7 @@ def key_from(raw: dict[str, Any]) -> EngineKey:
         TypeError: a part is missing, or unknown.
         ValueError: a number is none.
     """
-    numbers = {name: int(raw[name]) for name in ("workspace", "schema") if name in raw}
+    numbers = {name: int(raw[name]) for name in _NUMBERS if name in raw}
     texts = {name: str(value) for name, value in raw.items() if name not in numbers}
     return EngineKey(**texts, **numbers)  # type: ignore[arg-type]
 

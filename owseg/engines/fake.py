@@ -19,6 +19,7 @@ import numpy as np
 from owseg.bundle import OUTPUTS
 from owseg.datasets.label_spaces import CAMVID11
 from owseg.engines.base import BaseEngine, Outputs, PrototypeSlots
+from owseg.engines.compact import on_host
 from owseg.errors import EngineError
 from owseg.manifest import Manifest, OperatingPoint
 from owseg.types import UNKNOWN_ID, ClassInfo, FloatArray, UInt8Array
@@ -61,7 +62,7 @@ class FakeEngine(BaseEngine):
             "direction": np.zeros((len(images), 2, *self.manifest.grid), np.float32),
             "embedding": embedding,
         }
-        return {name: arrays[name] for name in outputs}
+        return on_host(outputs, lambda names: {name: arrays[name] for name in names})
 
     def _evidence(self, images: UInt8Array) -> tuple[UInt8Array, FloatArray, FloatArray]:
         classes = len(self.manifest.classes)

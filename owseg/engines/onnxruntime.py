@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from owseg.bundle import OUTPUTS, Bundle
-from owseg.engines.base import BaseEngine, Outputs, PrototypeSlots
+from owseg.engines.base import COMPACT, BaseEngine, Outputs, PrototypeSlots
+from owseg.engines.compact import on_host
 from owseg.engines.heads.fused import MAPS, FusedHeads
 from owseg.engines.heads.proof import prove
 from owseg.engines.heads.spec import head_spec
@@ -73,22 +74,42 @@ class OnnxRuntimeEngine(BaseEngine):
         self.device = _choose_device(device)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.note = ""
+        self.timings_ms: dict[str, float] = {}
         self._wanted = heads
-        self._fused = self._choose_heads(heads)
         self._proven = False
         self._lock = Lock()
+        self._runners: dict[int, DeviceRunner] = {}
+        try:
+            self._open(bundle, cuda_graph, cut)
+        except EngineError as error:
+            if self.device != "cuda" or device != "auto":
+                raise
+            self.device, self.notice = "cpu", str(error)
+            self._open(bundle, cuda_graph, cut)
+        super().__init__(bundle.manifest, bundle.space)
+
+    def _open(self, bundle: Bundle, cuda_graph: bool, cut: bool | None) -> None:
+        """Choose the heads and open the first session on the device.
+
+        Raises:
+            EngineError: the session cannot be opened, or not on this device.
+        """
+        self._fused = self._choose_heads(self._wanted)
         self._cuda_graph = cuda_graph and self.device == "cuda"
-        self._sessions: Sessions | None = Sessions(
+        sessions = Sessions(
             bundle,
             self.device,
             self.threads,
             cut=self.device == "cpu" if cut is None else cut,
             cuda_graph=self._cuda_graph,
         )
-        self._runners: dict[int, DeviceRunner] = {}
-        self.timings_ms: dict[str, float] = {}
-        self._sessions.get(OUTPUTS if self._fused is None else ("embedding",))
-        super().__init__(bundle.manifest, bundle.space)
+        try:
+            sessions.get(OUTPUTS if self._fused is None else ("embedding",))
+        except BaseException:
+            if self._fused is not None:
+                self._fused.close()
+            raise
+        self._sessions: Sessions | None = sessions
 
     @property
     def heads(self) -> str:
@@ -104,6 +125,8 @@ class OnnxRuntimeEngine(BaseEngine):
     ) -> Outputs:
         """Run the graph on a batch; see `Engine.infer`."""
         self.check_inputs(images, prototypes, threshold, outputs)
+        if self.device == "cpu" and not set(COMPACT).isdisjoint(outputs):
+            return on_host(outputs, lambda plain: self.infer(images, prototypes, threshold, plain))
         maps = [name for name in outputs if name in MAPS]
         if self._fused is not None and maps:
             self._prove_once()
@@ -143,18 +166,15 @@ class OnnxRuntimeEngine(BaseEngine):
         if self._sessions is None:
             raise EngineError("the engine is closed")
         session = self._sessions.get(outputs)
-        feed: dict[str, Any] = {
-            "image": images,
-            "prototypes": prototypes.vectors,
-            "prototype_radius": prototypes.radius,
-            "prototype_valid": prototypes.valid,
-            "anomaly_threshold": np.array([threshold], np.float32),
-        }
+        feed = _feed(images, prototypes, threshold)
+        if self.device == "cpu" and set(NETWORK).issuperset(outputs):
+            feed = {"image": images}
+        return self._fetch(session, outputs, feed)
+
+    def _fetch(self, session: Any, outputs: Sequence[str], feed: dict[str, Any]) -> Outputs:
         try:
             if self.device == "cuda":
                 return self._on_device(session, outputs, feed)
-            if set(NETWORK).issuperset(outputs):
-                feed = {"image": images}
             started = time.perf_counter()
             arrays = session.run(list(outputs), feed)
             self.timings_ms = {"graph": (time.perf_counter() - started) * 1e3}
@@ -162,6 +182,27 @@ class OnnxRuntimeEngine(BaseEngine):
             reason = str(error).splitlines()[0][:200]
             raise EngineError(f"ONNX Runtime failed on '{self.manifest.name}': {reason}") from error
         return dict(zip(outputs, arrays, strict=True))
+
+    def _embed(self, images: UInt8Array) -> FloatArray:
+        """Run the network alone."""
+        none = PrototypeSlots.empty(self.manifest)
+        embedding: FloatArray = self._run(("embedding",), images, none, 1.0)["embedding"]  # type: ignore[assignment]
+        return embedding
+
+    def _heads_of_graph(
+        self,
+        images: UInt8Array,
+        embedding: FloatArray,
+        prototypes: PrototypeSlots,
+        threshold: float,
+    ) -> Outputs:
+        """Run what follows the embedding, without a second network in memory."""
+        assert self._sessions is not None
+        session = self._sessions.heads()
+        feed = {"embedding": embedding, **_feed(images, prototypes, threshold)}
+        return self._fetch(
+            session, MAPS, {node.name: feed[node.name] for node in session.get_inputs()}
+        )
 
     def _on_device(self, session: Any, outputs: Sequence[str], feed: dict[str, Any]) -> Outputs:
         with self._lock:
@@ -195,8 +236,7 @@ class OnnxRuntimeEngine(BaseEngine):
         with self._lock:
             if self._proven or self._fused is None or self._sessions is None:
                 return
-            gap = prove(self.manifest, self._run, self._fused)
-            self._sessions.drop_whole()
+            gap = prove(self.manifest, self._embed, self._heads_of_graph, self._fused)
             self._proven = not gap
             if not gap:
                 return
@@ -205,6 +245,17 @@ class OnnxRuntimeEngine(BaseEngine):
                 raise EngineError(f"{self.note}; use the heads graph, or export the model again")
             self._fused.close()
             self._fused = None
+
+
+def _feed(images: UInt8Array, prototypes: PrototypeSlots, threshold: float) -> dict[str, Any]:
+    """Return the inputs of the graph by name."""
+    return {
+        "image": images,
+        "prototypes": prototypes.vectors,
+        "prototype_radius": prototypes.radius,
+        "prototype_valid": prototypes.valid,
+        "anomaly_threshold": np.array([threshold], np.float32),
+    }
 
 
 def _choose_device(device: str) -> str:

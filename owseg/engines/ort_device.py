@@ -21,6 +21,9 @@ from owseg.engines.base import Outputs
 
 Array = npt.NDArray[np.generic]
 
+_KINDS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+"""Types of outputs in numpy, in the words of ONNX Runtime."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bound:
@@ -76,12 +79,16 @@ class DeviceRunner:
             clock.append(time.perf_counter())
             self._session.run_with_iobinding(bound.binding, bound.options)
             clock.append(time.perf_counter())
-            # A copy: on a CPU the array would share the buffer that the next run overwrites.
-            arrays = {name: np.array(bound.outputs[name].numpy()) for name in outputs}
+            arrays = {name: self._fetched(bound.outputs[name]) for name in outputs}
             clock.append(time.perf_counter())
         stages = ("copy in", "graph", "copy out")
         laps = (end - start for start, end in itertools.pairwise(clock))
         return arrays, {name: lap * 1e3 for name, lap in zip(stages, laps, strict=True)}
+
+    def _fetched(self, value: Any) -> Array:
+        """Return an output as an array of its own; on a CPU it shares the buffer, so copy it."""
+        array: Array = value.numpy()
+        return array.copy() if self._device == "cpu" else array
 
     def _bind(self, feed: Mapping[str, Array]) -> _Bound:
         import onnxruntime
@@ -95,9 +102,8 @@ class DeviceRunner:
             binding.bind_ortvalue_input(node.name, inputs[node.name])
         for node in self._session.get_outputs():
             shape = (batch, *node.shape[1:])
-            kind = np.uint8 if node.type == "tensor(uint8)" else np.float32
             outputs[node.name] = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                shape, kind, self._device, 0
+                shape, _KINDS[node.type], self._device, 0
             )
             binding.bind_ortvalue_output(node.name, outputs[node.name])
         options = onnxruntime.RunOptions()

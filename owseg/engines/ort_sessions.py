@@ -8,18 +8,22 @@ for the next run: what follows a run, the heads first of all, needs the cores.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from threading import Lock
 from typing import Any
 
 from owseg.bundle import Bundle
-from owseg.engines.onnx_cut import cut
+from owseg.engines.compact import add_compact
+from owseg.engines.onnx_file.cut import cut
 from owseg.errors import BundleError, EngineError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 NETWORK = ("direction", "embedding")
 """Outputs of the network itself, before the heads."""
+
+MAPS = ("known", "anomaly", "open_set")
+"""Outputs of the heads."""
 
 
 class Sessions:
@@ -60,32 +64,54 @@ class Sessions:
         key = key if self._cut and key <= set(NETWORK) else frozenset()
         with self._lock:
             if key not in self._open:
-                self._open[key] = self._load(key)
+                self._open[key] = self._load(lambda: self._graph(key))
             return self._open[key]
 
-    def drop_whole(self) -> None:
-        """Free the session of the whole graph, until it is needed again."""
-        with self._lock:
-            self._open.pop(frozenset(), None)
+    def heads(self) -> Any:
+        """Return a session that takes the embedding and gives the maps.
 
-    def _load(self, outputs: frozenset[str]) -> Any:
+        It is for one run, and not kept: it takes memory for what it needs, and no more in advance.
+
+        Raises:
+            EngineError: the graph cannot be loaded.
+        """
+        path = self._bundle.path
+        return self._load(lambda: cut(path.read_bytes(), MAPS, ("embedding",)), arena=False)
+
+    def _load(self, read: Callable[[], str | bytes], *, arena: bool = True) -> Any:
         path = self._bundle.path
         try:
-            graph = cut(path.read_bytes(), outputs) if outputs else str(path)
-            return _session(graph, self._options(), self._providers())
+            graph = read()
+            session = _session(graph, self._options(arena), self._providers())
         except BundleError:
             raise
         except Exception as error:
             reason = str(error).splitlines()[0][:200]
             raise EngineError(f"ONNX Runtime cannot load {path}: {reason}") from error
+        if PROVIDERS[self._device] not in session.get_providers():
+            raise EngineError(
+                f"ONNX Runtime cannot use {self._device.upper()} here, though it is made for it: "
+                "the driver, or the CUDA or cuDNN that it wants, is missing; install them, or use "
+                "the device cpu"
+            )
+        return session
 
-    def _options(self) -> Any:
+    def _graph(self, outputs: frozenset[str]) -> str | bytes:
+        """Return the graph cut to outputs, or the whole one; on a GPU with compact scores."""
+        if outputs:
+            return cut(self._bundle.path.read_bytes(), outputs)
+        if self._device == "cpu":
+            return str(self._bundle.path)
+        return add_compact(self._bundle.path.read_bytes())
+
+    def _options(self, arena: bool) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = arena
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options
 

@@ -127,7 +127,8 @@ class SwitchingEngine(BaseEngine):
         self._use(ready)
         self._plain = False
         self.say("", degraded=False)
-        before.close()
+        with contextlib.suppress(Exception):  # it has done its work
+            before.close()
         return ready
 
     def _retreat(
@@ -152,11 +153,11 @@ class SwitchingEngine(BaseEngine):
     def _try_plain(self, device: str, run: Callable[[Engine], Outputs]) -> Outputs | None:
         try:
             plain = self._open_plain(device)
-        except EngineError:
+        except Exception:  # whatever it is, the next device may do
             return None
         try:
             outputs = run(plain)
-        except EngineError:
+        except Exception:
             plain.close()
             return None
         self._use(plain)
@@ -169,10 +170,12 @@ class SwitchingEngine(BaseEngine):
         with self._lock:
             engines = [e for e in (self._engine, self._ready) if e is not None]
             self._engine = self._ready = None
-        for engine in engines:
-            engine.close()
-        if self._thread is not None:
-            self._thread.join()
+        try:
+            for engine in engines:
+                engine.close()
+        finally:
+            if self._thread is not None:
+                self._thread.join()
 
 
 def _words(error: Exception) -> str:

@@ -56,6 +56,37 @@ def test_contestants_take_turns_with_the_same_images():
     assert [len(row.total_ms) for row in rows] == [3, 3]
 
 
+@pytest.mark.parametrize(
+    ("grouping", "score", "sizes"),
+    [
+        ("components", "float32", {"known": 768, "anomaly": 3072, "open_set": 768}),
+        ("components", "uint8", {"known": 768, "anomaly_u8": 768, "open_set": 768}),
+        (
+            "super_bpd",
+            "float16",
+            {"known": 768, "anomaly_f16": 1536, "open_set": 768, "direction": 384},
+        ),
+    ],
+)
+def test_bytes_are_those_of_the_outputs(grouping, score, sizes):
+    found = {}
+
+    class Spy(TimedEngine):
+        def infer(self, *request):
+            arrays = super().infer(*request)
+            found.update({name: array.nbytes for name, array in arrays.items()})
+            return arrays
+
+    engine = Spy([], "a")
+    one = Contestant(name="a", precision="fp32", engine=engine, splits=False)
+    (row,) = measure([one], images, frames=1, grouping=grouping, score=score)
+    assert row.outputs_bytes == found == sizes
+    assert row.as_dict()["copied_from_gpu_bytes"] == 0
+    engine.device = "cuda"
+    (row,) = measure([one], images, frames=1, grouping=grouping, score=score)
+    assert row.as_dict()["copied_from_gpu_bytes"] == sum(sizes.values())
+
+
 def test_an_engine_that_tells_its_stages():
     log = []
     timings = {"network": 5.0, "heads": 2.0}

@@ -37,6 +37,14 @@ def test_an_engine_that_cannot_tell_network_and_heads_apart(figures):
     assert notes([row], []) == ["+ network and heads together; this engine cannot tell them apart"]
 
 
+def test_bytes_are_said_once_for_each_model(figures):
+    sizes = {"known": 172800, "anomaly": 691200}
+    rows = [figures(outputs_bytes=sizes), figures("x", outputs_bytes=sizes), figures("y")]
+    assert notes(rows, []) == [
+        "a GPU copies for a frame of street 480x360: 0.86 MB (known 0.17, anomaly 0.69)"
+    ]
+
+
 def test_a_stage_that_nobody_has_is_no_column(figures):
     head, _ = table([figures(stages_ms={"grouping": 0.5})])
     assert "network" not in head

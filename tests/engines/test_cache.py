@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ HERE = EngineKey(
     version="10.3.0",
     gpu="NVIDIA RTX A2000",
     capability="8.6",
+    multiprocessors=26,
     precision="fp16",
     inputs="1..2x360x480x3",
     workspace=1024,
@@ -35,6 +37,7 @@ OTHERS = {
     "version": "10.3.1",
     "gpu": "Orin",
     "capability": "8.7",
+    "multiprocessors": 16,
     "precision": "fp32",
     "inputs": "1..1x360x480x3",
     "workspace": 1,
@@ -55,6 +58,10 @@ def shelf(tmp_path):
 def stored(shelf):
     """Give an engine in it."""
     return shelf.store(HERE, PLAN, 5, {"model": "street"})
+
+
+def description(entry):
+    return entry.path.with_name(f"{entry.key.digest}.json")
 
 
 # Keys --------------------------------------------------------------------------------------------
@@ -114,7 +121,8 @@ def test_a_model_is_its_file_and_the_files_with_its_weights(tmp_path, tiny):
 def test_what_is_stored_is_read(shelf, stored):
     assert shelf.get(HERE) == stored
     assert shelf.read(stored) == PLAN
-    assert stored.path == shelf.folder / f"{HERE.digest}.plan"
+    content = hashlib.sha256(PLAN).hexdigest()
+    assert stored.path == shelf.folder / f"{HERE.digest}-{content[:8]}.plan"
     assert (stored.size, stored.built_ns, stored.about) == (len(PLAN), 5, {"model": "street"})
     assert {path.suffix for path in shelf.folder.iterdir()} == {".plan", ".json"}
     assert shelf.get(replace(HERE, workspace=2)) is None
@@ -175,6 +183,56 @@ def test_where_it_is(monkeypatch, tmp_path):
     assert EngineCache().folder == tmp_path / "c" / "owseg" / "engines"
 
 
+def test_replacing_one_leaves_nothing_else(shelf, stored):
+    newer = shelf.store(HERE, b"newer", 6, {})
+    assert newer.path != stored.path
+    assert {path.name for path in shelf.folder.iterdir()} == {
+        newer.path.name,
+        description(newer).name,
+    }
+
+
+def test_a_writer_that_dies_half_way_leaves_the_old_one(shelf, stored, monkeypatch):
+    real, calls = module.os.replace, []
+
+    def die(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # between the engine and its description
+        real(source, target)
+
+    monkeypatch.setattr(module.os, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        shelf.store(HERE, b"newer", 6, {})
+    monkeypatch.undo()
+    assert shelf.find(HERE) == stored
+    assert shelf.read(stored) == PLAN
+    assert len(list(shelf.folder.glob("*.plan"))) == 2
+    with shelf.lock(HERE):
+        assert [path.name for path in shelf.folder.glob("*.plan")] == [stored.path.name]
+    assert shelf.read(stored) == PLAN
+
+
+def test_pieces_of_killed_writers_go_with_the_next_build(shelf, stored):
+    piece = shelf.folder / f".{HERE.digest[:16]}-abc"
+    other = shelf.folder / f".{'f' * 16}-abc"
+    for path in (piece, other):
+        path.write_bytes(b"half")
+    with shelf.lock(HERE):
+        assert not piece.exists()
+        assert other.exists()
+
+
+def test_a_description_names_a_file_of_the_folder_only(shelf, stored, tmp_path):
+    raw = json.loads(description(stored).read_text())
+    (tmp_path / "evil.plan").write_bytes(PLAN)
+    description(stored).write_text(json.dumps({**raw, "plan": "../evil.plan"}))
+    found = shelf.get(HERE)
+    assert found.path == shelf.folder / "evil.plan"
+    with pytest.raises(EngineError, match="cannot read"):
+        shelf.read(found)
+
+
 # Damage ------------------------------------------------------------------------------------------
 
 
@@ -210,13 +268,13 @@ def test_an_engine_that_was_replaced_meanwhile(shelf, stored):
 )
 def test_damaged_descriptions_are_left_out(shelf, stored, text):
     shelf.store(replace(HERE, precision="fp32"), PLAN, 1, {})
-    stored.path.with_suffix(".json").write_text(text, encoding="latin-1")
+    description(stored).write_text(text, encoding="latin-1")
     assert [entry.key.precision for entry in shelf.entries()] == ["fp32"]
     assert shelf.get(HERE) is None
 
 
 def test_a_description_of_something_else_is_left_out(shelf, stored):
-    path = stored.path.with_suffix(".json")
+    path = description(stored)
     raw = json.loads(path.read_text())
     raw["key"]["gpu"] = "Orin"
     path.write_text(json.dumps(raw))
@@ -288,6 +346,35 @@ def test_a_disk_that_fills_up(shelf, stored, monkeypatch):
     assert {path.suffix for path in shelf.folder.iterdir()} == {".plan", ".json"}
 
 
+def test_a_disk_without_room_for_a_file(shelf, stored, monkeypatch):
+    def full(*arguments, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.tempfile, "mkstemp", full)
+    with pytest.raises(OutputError, match=r"cannot write .*\.plan \(0 MB\): No space left"):
+        shelf.store(HERE, b"newer", 6, {})
+    assert shelf.read(stored) == PLAN
+
+
+def test_a_lock_that_cannot_be_made(shelf):
+    (shelf.folder / f"{HERE.digest}.lock").mkdir()
+    says = r"cannot write .*\.lock: Is a directory; free"
+    with pytest.raises(OutputError, match=says), shelf.lock(HERE):
+        pass
+
+
+def test_a_file_system_without_locks_is_no_obstacle(shelf, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def none(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with shelf.lock(HERE):
+        shelf.store(HERE, PLAN, 1, {})
+    assert shelf.read(shelf.get(HERE)) == PLAN
+
+
 def test_measurements(shelf, monkeypatch):
     assert shelf.read_timing(HERE) == b""
     shelf.write_timing(HERE, b"measured")
@@ -328,7 +415,9 @@ def other_process(shelf, *argv):
 
 def test_two_processes_do_not_build_the_same_engine(shelf):
     child = other_process(shelf, "0.3", "store")
-    with child, shelf.lock(HERE):
+    said = []
+    with child, shelf.lock(HERE, lambda: said.append("waiting")):
+        assert said == ["waiting"]
         found = shelf.get(HERE)
         assert found is not None
         assert shelf.read(found) == b"theirs"
@@ -344,5 +433,7 @@ def test_a_killed_process_leaves_no_lock(shelf):
 
 def test_locks_of_different_engines_do_not_wait(shelf):
     child = other_process(shelf, "60")
-    with child, shelf.lock(replace(HERE, workspace=3)):
+    said = []
+    with child, shelf.lock(replace(HERE, workspace=3), lambda: said.append("waiting")):
+        assert said == []
         child.kill()

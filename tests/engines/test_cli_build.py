@@ -118,7 +118,7 @@ def test_the_graph_can_be_kept(nvidia, run, fails, tiny, tmp_path):
     assert f"--onnx={path} " in out
     assert "which may need" not in out
     before, after = (onnx.load(str(p)).graph.node for p in (tiny.path, path))
-    assert len(after) == len(before) + 1  # a Cast to float32 before that to uint8
+    assert len(after) == len(before) + 1 + 4  # a Cast before that to uint8; the score as uint8
     fails("cannot write /proc/x.onnx: ", tiny.path, "--save-onnx", "/proc/x.onnx")
 
 
@@ -235,7 +235,7 @@ class Screen(io.StringIO):
 def test_a_terminal_has_one_line():
     screen, now = Screen(), [100.0]
     with BuildProgress(screen, lambda: now[0]) as progress:
-        progress.begin("street in fp16 for X")
+        progress.begin("building street in fp16 for X")
         progress.report(0.25, "Timing tactics")
         now[0] = 165.0
         progress.tick()
@@ -251,7 +251,7 @@ def test_elsewhere_there_is_a_line_now_and_then():
     progress = BuildProgress(log, lambda: now[0])
     progress.tick()
     assert log.getvalue() == ""
-    progress.begin("street")
+    progress.begin("building street")
     for step in range(100):
         progress.report((step + 0.5) / 100, "phase")
     now[0] = 19.0
@@ -270,7 +270,7 @@ def test_elsewhere_there_is_a_line_now_and_then():
 def test_where_the_share_is_not_known_only_time_passes():
     log, now = io.StringIO(), [0.0]
     progress = BuildProgress(log, lambda: now[0])
-    progress.begin("street")
+    progress.begin("building street")
     for second in range(0, 61, 5):
         now[0] = float(second)
         progress.tick()
@@ -285,7 +285,7 @@ def test_where_the_share_is_not_known_only_time_passes():
 def test_the_clock_goes_on_by_itself():
     screen = Screen()
     with BuildProgress(screen) as progress:
-        progress.begin("street")
+        progress.begin("building street")
         deadline = time.monotonic() + 10
         while screen.getvalue().count("\r") < 2 and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -156,6 +156,25 @@ def test_plain_ones_that_fail_too_are_closed():
         assert (engine.name, engine.notice) == ("plain", "fast failed: lost")
 
 
+def test_plain_ones_that_fail_in_any_way_are_closed_and_leave_the_reason():
+    stable = Stable(error=RuntimeError("of a library"))
+    with SwitchingEngine(stable, Horse("fast", error=EngineError("lost"))) as engine:
+        with pytest.raises(EngineError, match=r"^lost$"):
+            run(engine)
+        assert [plain.closed for plain in stable.opened] == [1, 1]
+
+
+def test_a_plain_one_that_does_not_close_costs_no_frame(wait, monkeypatch):
+    stable, fast = Stable(), Horse("fast")
+    with SwitchingEngine(stable) as engine:
+        run(engine)
+        monkeypatch.setattr(stable.opened[0], "close", lambda: 1 / 0)
+        engine.replace_with(lambda tell, stop: fast, "building")
+        wait(lambda: engine._ready is fast)
+        run(engine)
+        assert (engine.name, engine.notice, fast.runs) == ("fast", "", 1)
+
+
 def test_an_error_of_the_plain_one_is_its_own():
     stable = Stable(error=EngineError("plainly wrong"))
     with SwitchingEngine(stable) as engine:

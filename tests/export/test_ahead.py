@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from owseg.bundle import load_bundle
 from owseg.engines import OnnxRuntimeEngine, PrototypeSlots
-from owseg_export.ahead import TARGETS, prove, untrained_bundle
+from owseg_export.ahead import TARGETS, graph_key, in_precision, prove, untrained_bundle
 from owseg_export.graph import OpenWorldGraph
 from owseg_export.to_onnx import export_onnx
 from owseg_training.models import NetworkOutput
@@ -29,9 +29,7 @@ WIDENED = ("float16 weights widened",)
 
 
 def graph_of(name):
-    """Return what decides the graph of a recipe."""
-    recipe = get_recipe(name)
-    return replace(recipe.network, init="", imagenet=False), recipe.data.truth_map, recipe.score
+    return graph_key(get_recipe(name))
 
 
 DIFFERENT = list({graph_of(name): name for name in reversed(RECIPES)}.values())
@@ -66,6 +64,23 @@ def test_a_trained_bundle_has_an_engine(which, request):
     proofs = prove(bundle)
     assert [proof.target for proof in proofs] == list(TARGETS)
     assert {proof.changes for proof in proofs} == {WIDENED}
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_trained_bundle_has_an_engine_in_every_precision(precision, exported, tmp_path):
+    plain = load_bundle(exported.path)
+    bundle = in_precision(plain, precision, tmp_path / "m.onnx")
+    assert bundle.manifest.precision == precision
+    proofs = prove(bundle)
+    assert [proof.target for proof in proofs] == list(TARGETS)
+    assert {proof.precision for proof in proofs} == {precision}
+
+
+def test_float32_is_what_a_bundle_is_in(exported, tmp_path):
+    plain = load_bundle(exported.path)
+    assert in_precision(plain, "fp32", tmp_path / "m.onnx") is plain
+    assert not list(tmp_path.iterdir())
 
 
 # What the graph does with bytes ------------------------------------------------------------------

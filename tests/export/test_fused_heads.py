@@ -36,7 +36,7 @@ GRID, SIZE, CLASSES = (16, 24), (64, 96), 6
 class GivenEmbedding(nn.Module):
     """A network whose embedding is what it is told, whatever the image."""
 
-    stride = 4
+    stride, unknown = 4, False
 
     def __init__(self, embedding: np.ndarray, prototypes: np.ndarray) -> None:
         super().__init__()

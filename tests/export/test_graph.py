@@ -22,7 +22,7 @@ SCORE = CalibratedScore("eds", "constant", {"eds": Calibration(low=-600.0, high=
 class ColourNetwork(nn.Module):
     """A network of stride 1 whose embedding is red and green, so that distances are exact."""
 
-    stride = 1
+    stride, unknown = 1, False
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +65,21 @@ def pixels(*colours: tuple[int, int]) -> np.ndarray:
 
 def known(*args: object, **options: object) -> list[int]:
     return run(*args, **options).known[0, 0].tolist()  # type: ignore[arg-type]
+
+
+class DistantNetwork(ColourNetwork):
+    """The same with prototypes whose squared distance is beyond that of an unused slot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prototypes = KNOWN + 1e6
+
+
+@pytest.mark.parametrize("novel", [[], [(0.0, 0.0, 1.0)]])
+def test_without_a_novel_prototype_in_reach_known_ones_may_be_as_far_as_they_like(novel) -> None:
+    graph = OpenWorldGraph(DistantNetwork(), SCORE, metric=True)  # type: ignore[arg-type]
+    assert set(known(pixels((50, 60), (255, 0)), novel, graph=graph)) <= {0, 1, 2}
+    assert known(pixels((0, 0)), [(0.0, 0.0, 1.0)], graph=graph) == [3]
 
 
 def test_nearest_known_prototype_without_novel_ones() -> None:

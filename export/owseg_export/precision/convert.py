@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from owseg.bundle import Bundle, load_bundle
 from owseg.datasets import DatasetReader, TruthMap, load_truth_map, open_dataset
-from owseg.errors import UsageError
+from owseg.datasets.base import Sample
+from owseg.errors import OutputError, UsageError
 from owseg.evaluation import truth_map_for
-from owseg.manifest import Manifest
+from owseg.manifest import METADATA_KEY, Manifest
 from owseg.replay.runner import make_folder
 from owseg.resize import fit_image
 from owseg_export.precision.fp16 import to_fp16
@@ -72,6 +73,8 @@ def convert_bundle(source: Path, out: Path, options: PrecisionOptions) -> Manife
         OutputError: the file cannot be written.
     """
     make_folder(out.parent)
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; name a file")
     bundle = load_bundle(source)
     manifest = bundle.manifest
     if manifest.precision != "fp32":
@@ -81,10 +84,10 @@ def convert_bundle(source: Path, out: Path, options: PrecisionOptions) -> Manife
     validation = _split(manifest, options.validation, "--validation")
     converted, noted = _converted(bundle, options)
     truth_map = _truth_map(options.truth_map, manifest, validation)
-    data = _labelled(validation, options.validation_images)
+    data = _Labelled(_spread(validation, options.validation_images))
     candidate = out.with_name(out.name + ".part")
     try:
-        save_onnx(_with_manifest(converted, manifest), candidate)
+        save_onnx(with_manifest(converted, manifest), candidate)
         before = quality(source, data, truth_map, f"fp32, {validation.split}")
         after = quality(candidate, data, truth_map, f"{options.name}, {validation.split}")
         check_limits(before, after, options.limits, f"{options.name} of '{manifest.name}'")
@@ -98,10 +101,15 @@ def convert_bundle(source: Path, out: Path, options: PrecisionOptions) -> Manife
             "after": after.as_dict(),
             "source": bundle.space,
         }
-        final = replace(manifest, provenance={**manifest.provenance, "precision": precision})
-        save_onnx(_with_manifest(converted, final), candidate)
+        final = replace(
+            manifest.for_other_weights(),
+            provenance={**manifest.provenance, "precision": precision},
+        )
+        save_onnx(with_manifest(converted, final), candidate)
         load_bundle(candidate)
         os.replace(candidate, out)
+    except OSError as error:
+        raise OutputError(f"cannot write the bundle {out}: {error.strerror}") from error
     finally:
         with contextlib.suppress(OSError):
             candidate.unlink(missing_ok=True)
@@ -128,13 +136,14 @@ def _converted(bundle: Bundle, options: PrecisionOptions) -> tuple[onnx.ModelPro
     return to_int8(model, images, options.form), noted
 
 
-def _with_manifest(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
+def with_manifest(model: onnx.ModelProto, manifest: Manifest) -> onnx.ModelProto:
     """Return a copy with a manifest and with small weights."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     compress_weights(result)
     for entry in result.metadata_props:
-        entry.value = manifest.to_json()
+        if entry.key == METADATA_KEY:
+            entry.value = manifest.to_json()
     return result
 
 
@@ -156,11 +165,22 @@ def _truth_map(wanted: str | None, manifest: Manifest, split: DatasetReader) -> 
     return truth_map_for(manifest, split.label_space)
 
 
-def _spread(split: DatasetReader, count: int | None) -> list[Any]:
+def _spread(split: DatasetReader, count: int | None) -> list[Sample]:
+    """Return so many samples of a split, or all, from its beginning to its end."""
     samples = list(split)
-    step = 1 if count is None else max(1, len(samples) // count)
-    return list(itertools.islice(samples[::step], count))
+    if count is None or count >= len(samples):
+        return samples
+    return [samples[place * len(samples) // count] for place in range(count)]
 
 
-def _labelled(split: DatasetReader, count: int | None) -> list[Labelled]:
-    return [sample.load() for sample in _spread(split, count)]
+class _Labelled:
+    """Images with their labels, read when they are needed: all at once may be gigabytes."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[Labelled]:
+        return (sample.load() for sample in self._samples)

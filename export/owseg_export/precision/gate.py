@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 from tqdm import tqdm
@@ -13,12 +13,20 @@ from tqdm import tqdm
 from owseg.bundle import load_bundle
 from owseg.datasets import TruthMap
 from owseg.engines import OnnxRuntimeEngine
-from owseg.errors import MissedLimitError
+from owseg.errors import MissedLimitError, UsageError
 from owseg.evaluation import Evaluation
 from owseg.pipeline import Pipeline
 from owseg.types import Frame, UInt8Array
 
 Labelled = tuple[UInt8Array, "npt.NDArray[Any]"]
+
+
+class LabelledImages(Protocol):
+    """Images with label ids, at the size of the camera; can be gone through again."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Labelled]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +57,12 @@ class Quality:
         return asdict(self)
 
 
-def quality(path: Path, data: Sequence[Labelled], truth_map: TruthMap, title: str) -> Quality:
+def quality(path: Path, data: LabelledImages, truth_map: TruthMap, title: str) -> Quality:
     """Run a bundle over labelled images.
 
     Args:
         path: the bundle.
-        data: images with label ids, at the size of the camera.
+        data: the images.
         truth_map: meaning of the ids.
         title: what the progress bar says.
     """
@@ -74,7 +82,13 @@ def check_limits(before: Quality, after: Quality, limits: Limits, what: str) -> 
 
     Raises:
         MissedLimitError: a figure became worse by more than is allowed, or undefined.
+        UsageError: there was no figure to begin with, so that nothing is known of the loss.
     """
+    if before.miou is None and before.auroc is None and before.fpr95 is None:
+        raise UsageError(
+            f"the loss of {what} cannot be measured: the validation images have labels of no "
+            "class; name others with --validation, or their meaning with --truth-map"
+        )
     missed = [
         f"{name} {_percent(old)} to {_percent(new)} (may {verb} by {100 * limit:g})"
         for name, old, new, limit, verb, sign in (

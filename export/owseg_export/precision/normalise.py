@@ -7,6 +7,7 @@ convolution. One scale and one shift for each channel, as a batch normalisation,
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,20 @@ def fold_normalisation(network: onnx.ModelProto) -> bool:
         network: a network whose image is (B, H, W, 3).
 
     Returns:
-        Whether there was such arithmetic, with constants for each channel.
+        Whether there was such arithmetic, with constants for each channel, and nothing else
+        reads what lies between its steps.
     """
     graph: Any = network.graph
     makers = {name: node for node in graph.node for name in node.output}
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     first = next(node for node in graph.node if node.op_type == "Conv")
+    readers = Counter(name for node in graph.node for name in node.input)
+    readers.update(value.name for value in graph.output)
     chain: list[Any] = []
     source = first.input[0]
     while (node := makers.get(source)) is not None and _constant(node, constants) is not None:
+        if chain and readers[source] > 1:
+            return False
         chain.append(node)
         source = node.input[0]
     if not chain or not _is_planar(source, makers):

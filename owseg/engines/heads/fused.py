@@ -12,6 +12,7 @@ import numpy as np
 
 from owseg.engines.heads.sampling import Sampling, sampling
 from owseg.engines.heads.spec import HeadSpec
+from owseg.jit import warm_up
 from owseg.types import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
@@ -201,16 +202,10 @@ def _classes(spec: HeadSpec, method: str, low: float, span: float) -> Classes:
 def _compiled() -> Callable[..., bool]:
     """Return the kernel, compiled; the first time on a machine this takes some seconds."""
     from owseg.engines.heads import kernel
-    from owseg.engines.heads.jit import without_cache
 
-    try:
-        _try(kernel.fuse)
-    except Exception:  # a cache can be damaged, or its disk full, in any way
-        compiled: Callable[..., bool] = without_cache(kernel.fuse)
-        _try(compiled)
-        return compiled
-    found: Callable[..., bool] = kernel.fuse
-    return found
+    warm_up(lambda: _try(kernel.fuse), kernel)
+    compiled: Callable[..., bool] = kernel.fuse
+    return compiled
 
 
 def _try(fuse: Callable[..., bool]) -> None:

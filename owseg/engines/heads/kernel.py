@@ -18,12 +18,16 @@ h, w grid of the embedding.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from owseg.engines.heads.jit import entry, inner
+from owseg.jit import CONTRACTED, entry, inner
 from owseg.types import UNKNOWN_ID, FloatArray
+
+_inner = partial(inner, options=CONTRACTED)
+_entry = partial(entry, options=CONTRACTED)
 
 KNOWN, ANOMALY, OPEN_SET = 1, 2, 4
 """What can be asked for; to be added up."""
@@ -76,7 +80,7 @@ class Novel(NamedTuple):
     ids: np.typing.NDArray[np.int32]
 
 
-@inner
+@_inner
 def _exp(x: Any) -> Any:
     """Return e^x of a float32 at most 0, to 1e-7 near 0 and 4e-6 at -80; 1e-38 below -87.
 
@@ -92,7 +96,7 @@ def _exp(x: Any) -> Any:
     return np.int32(exponent + np.float32(power).view(np.int32)).view(np.float32)
 
 
-@inner
+@_inner
 def _log(x: Any) -> Any:
     """Return the logarithm of a float32 of at least 1, to 1e-7.
 
@@ -108,14 +112,14 @@ def _log(x: Any) -> Any:
     return np.float32(exponent) * np.float32(0.69314718) + _TWO * s * series
 
 
-@inner
+@_inner
 def _set(row: Any, value: Any) -> None:
     """Fill a row; numba takes much longer to compile an assignment to a slice."""
     for x in range(row.size):
         row[x] = value
 
 
-@inner
+@_inner
 def _norm_row(f: Any, y: Any, norm: Any) -> Any:
     """Fill `norm` (w,) with |f|^2 of row y of f (D, h, w); say whether all are within LIMIT."""
     _set(norm, _ZERO)
@@ -129,7 +133,7 @@ def _norm_row(f: Any, y: Any, norm: Any) -> Any:
     return inside == norm.size
 
 
-@inner
+@_inner
 def _cost_row(f: Any, y: Any, vector: Any, length: Any, cost: Any) -> None:
     """Fill `cost` (w,) with |m|^2 - 2 f.m for row y of f (D, h, w); zeros of m cost nothing."""
     width, size = cost.size, vector.size
@@ -153,7 +157,7 @@ def _cost_row(f: Any, y: Any, vector: Any, length: Any, cost: Any) -> None:
         d += 4
 
 
-@inner
+@_inner
 def _known_row(f: Any, y: Any, classes: Any, costs: Any, norm: Any, total: Any) -> None:
     """Fill the costs (N, w) of a row of the grid, and the sum of distances (w,)."""
     if classes.vectors.shape[0] == 0:
@@ -170,7 +174,7 @@ def _known_row(f: Any, y: Any, classes: Any, costs: Any, norm: Any, total: Any) 
             total[j] += max(cost[j] + norm[j], _ZERO)
 
 
-@inner
+@_inner
 def _novel_row(f: Any, y: Any, novel: Any, norm: Any, distances: Any, nearest: Any) -> None:
     """Fill the distances (K, w) of a row of the grid, and the smallest of each prototype (K,)."""
     for k in range(novel.reach.size):
@@ -183,7 +187,7 @@ def _novel_row(f: Any, y: Any, novel: Any, norm: Any, distances: Any, nearest: A
         nearest[k] = least
 
 
-@inner
+@_inner
 def _stretch(above: Any, below: Any, down: Any, sampling: Any, line: Any, wide: Any) -> None:
     """Blend two rows (w,) into `line` (w + 2,), padded, and stretch it to `wide` (W,).
 
@@ -206,7 +210,7 @@ def _stretch(above: Any, below: Any, down: Any, sampling: Any, line: Any, wide: 
             part[j] = a[j] + t * (b[j] - a[j])
 
 
-@inner
+@_inner
 def _spread(wide: Any, width: Any, row: Any) -> None:
     """Put the phases of `wide` (W,) into the order of the pixels of `row` (W,)."""
     step = wide.size // width
@@ -215,7 +219,7 @@ def _spread(wide: Any, width: Any, row: Any) -> None:
             row[j * step + p] = wide[p * width + j]
 
 
-@inner
+@_inner
 def _nearer(values: Any, k: Any, best: Any, index: Any) -> None:
     """Keep the smallest value of each pixel and whose it is; the first one where they tie."""
     for x in range(values.size):
@@ -224,7 +228,7 @@ def _nearer(values: Any, k: Any, best: Any, index: Any) -> None:
         index[x] = k if less else index[x]
 
 
-@inner
+@_inner
 def _claim(values: Any, reach: Any, number: Any, best: Any, index: Any) -> None:
     """Like `_nearer`, for values within the reach only."""
     for x in range(values.size):
@@ -233,7 +237,7 @@ def _claim(values: Any, reach: Any, number: Any, best: Any, index: Any) -> None:
         index[x] = number if less else index[x]
 
 
-@inner
+@_inner
 def _soft(costs: Any, best: Any, total: Any, weighted: Any, score: Any) -> None:
     """Sum e^(best - cost) over the classes; for the entropy also that times the exponent."""
     _set(total, _ZERO)
@@ -251,7 +255,7 @@ def _soft(costs: Any, best: Any, total: Any, weighted: Any, score: Any) -> None:
                 total[x] += _exp(best[x] - cost[x])
 
 
-@inner
+@_inner
 def _raw(classes: Any, least: Any, total: Any, weighted: Any, sums: Any, out: Any) -> None:
     """Write the raw score of each pixel to `out`; of the mixture only its distance sum."""
     score = classes.score
@@ -273,7 +277,7 @@ def _raw(classes: Any, least: Any, total: Any, weighted: Any, sums: Any, out: An
             out[x] = -sums[x]
 
 
-@inner
+@_inner
 def _calibrate(classes: Any, total: Any, out: Any) -> None:
     """Turn raw scores into 0..1 in place, and blend the mixture."""
     for x in range(out.size):
@@ -286,14 +290,14 @@ def _calibrate(classes: Any, total: Any, out: Any) -> None:
             out[x] = alpha * out[x] + (_ONE - alpha) * (_ONE - _ONE / total[x])
 
 
-@inner
+@_inner
 def _decide(index: Any, owner: Any, near: Any, limit: Any, label: Any) -> None:
     """Write the label: that of the novel prototype where it is nearer than every known class."""
     for x in range(label.size):
         label[x] = np.uint8(owner[x] if near[x] < limit[x] else index[x])
 
 
-@inner
+@_inner
 def _judge(label: Any, scores: Any, threshold: Any, near: Any, limit: Any, verdict: Any) -> None:
     """Write the label, or unknown where the score is above the threshold and nothing claims."""
     for x in range(label.size):
@@ -301,7 +305,7 @@ def _judge(label: Any, scores: Any, threshold: Any, near: Any, limit: Any, verdi
         verdict[x] = _UNKNOWN if unknown else label[x]
 
 
-@inner
+@_inner
 def _fill(f: Any, y: Any, classes: Any, novel: Any, rows: Any) -> Any:
     """Compute the channels of row y of the grid into slot y % 2 of `rows`; False if too large."""
     costs, norm, total, far, least = rows
@@ -313,7 +317,7 @@ def _fill(f: Any, y: Any, classes: Any, novel: Any, rows: Any) -> Any:
     return True
 
 
-@entry
+@_entry
 def fuse(
     f: Any,
     classes: Any,

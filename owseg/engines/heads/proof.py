@@ -35,21 +35,23 @@ _NOVEL = 3
 
 def prove(
     manifest: Manifest,
-    run: Callable[[tuple[str, ...], UInt8Array, PrototypeSlots, float], Outputs],
+    embed: Callable[[UInt8Array], FloatArray],
+    heads: Callable[[UInt8Array, FloatArray, PrototypeSlots, float], Outputs],
     fused: FusedHeads,
 ) -> str:
     """Compare both, with novel prototypes that claim a part of the picture.
 
     Args:
         manifest: the model.
-        run: the graph: (outputs, images, prototypes, threshold) -> arrays.
+        embed: the graph up to its embedding: images -> embedding.
+        heads: the rest of it: (images, embedding, prototypes, threshold) -> the three maps.
         fused: the fused heads.
 
     Returns:
         What differs; "" where nothing does.
     """
     image = _picture(manifest)
-    embedding: Any = run(("embedding",), image, _slots(manifest, None), 0.5)["embedding"]
+    embedding = embed(image)
     if not np.isfinite(embedding).all():
         return "its embedding of a test picture is not finite"
     slots = _slots(manifest, embedding)
@@ -57,7 +59,7 @@ def prove(
     if scores is None:
         return "its embedding of a test picture is out of range"
     threshold = float(np.median(scores["anomaly"]))
-    expected: dict[str, Any] = run(_NAMES, image, slots, threshold)
+    expected: dict[str, Any] = heads(image, embedding, slots, threshold)
     found: Any = fused.run(embedding, slots, threshold, _NAMES)
     other = expected["known"][0] != found["known"][0]
     ties = _ties(manifest, embedding[0], slots, expected["known"][0], found["known"][0], other)
@@ -81,13 +83,11 @@ def _picture(manifest: Manifest) -> UInt8Array:
     return np.clip(noisy, 0, 255).astype(np.uint8)[None]
 
 
-def _slots(manifest: Manifest, embedding: FloatArray | None) -> PrototypeSlots:
+def _slots(manifest: Manifest, embedding: FloatArray) -> PrototypeSlots:
     """Return prototypes that are cells of the embedding, each reaching a tenth of the others."""
     from owseg.engines.base import PrototypeSlots
 
     slots = PrototypeSlots.empty(manifest)
-    if embedding is None:
-        return slots
     cells = embedding[0].reshape(embedding.shape[1], -1).T
     rng = np.random.default_rng(1)
     for slot in range(min(_NOVEL, manifest.slots)):

@@ -22,8 +22,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from owseg.engines import onnx_wire as wire
-from owseg.engines.onnx_wire import Node
+from owseg.engines.onnx_file.model import (
+    FLOAT,
+    FLOAT16,
+    GRAPH,
+    INITIALIZER,
+    NODE,
+    OPSETS,
+    RAW_DATA,
+    UINT8,
+    Node,
+    encode_tensor,
+    int_attribute,
+    ints_attribute,
+    node_of,
+    opset,
+)
+from owseg.engines.onnx_file.protobuf import body, fields, integers, name_of, pack
 from owseg.errors import EngineError
 
 LAST_OLD_OPSET = 17
@@ -46,7 +61,6 @@ _NEW_IN_18 = frozenset(
 _RESIZE_18 = ("antialias", "keep_aspect_ratio_policy")
 _STRETCH = ("", "stretch")
 _INT64 = 7
-_RAW_DATA = 9
 
 
 class Adapted(NamedTuple):
@@ -70,8 +84,8 @@ class _Graph:
     rest: list[bytes]
 
     def encode(self) -> bytes:
-        nodes = (wire.pack(wire.NODE, node.encode()) for node in self.nodes)
-        weights = (wire.pack(wire.INITIALIZER, tensor) for tensor in self.weights.values())
+        nodes = (pack(NODE, node.encode()) for node in self.nodes)
+        weights = (pack(INITIALIZER, tensor) for tensor in self.weights.values())
         return b"".join((*nodes, *weights, *self.rest))
 
 
@@ -92,25 +106,25 @@ def adapt(model: bytes, release: tuple[int, ...]) -> Adapted:
     """
     steps: list[Callable[[_Graph], int]] = [_widen_weights, _cast_image_first, _labels_by_float]
     texts = ["float16 weights widened", "Cast of the image moved first", "labels cast by float32"]
-    opset, new_opset = wire.opset(model), 0
-    if release < _FIRST_NEW_PARSER and opset > LAST_OLD_OPSET:
-        if opset > LAST_OLD_OPSET + 1:
+    found, new_opset = opset(model), 0
+    if release < _FIRST_NEW_PARSER and found > LAST_OLD_OPSET:
+        if found > LAST_OLD_OPSET + 1:
             raise EngineError(
                 f"TensorRT {'.'.join(map(str, release))} reads ONNX up to opset "
-                f"{LAST_OLD_OPSET + 1}, the model has {opset}; export it with an older one, or "
+                f"{LAST_OLD_OPSET + 1}, the model has {found}; export it with an older one, or "
                 "use TensorRT 10"
             )
         steps.append(_axes_to_attributes)
-        texts.append(f"opset {opset} translated to {LAST_OLD_OPSET}")
+        texts.append(f"opset {found} translated to {LAST_OLD_OPSET}")
         new_opset = LAST_OLD_OPSET
     parts, counts = [], [0] * len(steps)
-    for number, value, raw in wire.fields(model):
-        if number == wire.GRAPH:
-            graph = _read(wire.body(value))
+    for number, value, raw in fields(model):
+        if number == GRAPH:
+            graph = _read(body(value))
             counts = [step(graph) for step in steps]
-            parts.append(wire.pack(wire.GRAPH, graph.encode()))
-        elif number == wire.OPSETS and new_opset and not wire.name_of(wire.body(value), 1):
-            parts.append(wire.pack(wire.OPSETS, wire.pack(1, "") + wire.pack(2, new_opset)))
+            parts.append(pack(GRAPH, graph.encode()))
+        elif number == OPSETS and new_opset and not name_of(body(value), 1):
+            parts.append(pack(OPSETS, pack(1, "") + pack(2, new_opset)))
         else:
             parts.append(raw)
     changes = tuple(text for text, count in zip(texts, counts, strict=True) if count)
@@ -119,11 +133,11 @@ def adapt(model: bytes, release: tuple[int, ...]) -> Adapted:
 
 def _read(message: bytes) -> _Graph:
     graph = _Graph([], {}, [])
-    for number, value, raw in wire.fields(message):
-        if number == wire.NODE:
-            graph.nodes.append(wire.node_of(wire.body(value)))
-        elif number == wire.INITIALIZER:
-            graph.weights[wire.name_of(wire.body(value), 8)] = wire.body(value)
+    for number, value, raw in fields(message):
+        if number == NODE:
+            graph.nodes.append(node_of(body(value)))
+        elif number == INITIALIZER:
+            graph.weights[name_of(body(value), 8)] = body(value)
         else:
             graph.rest.append(raw)
     return graph
@@ -151,19 +165,14 @@ def _widen_weights(graph: _Graph) -> int:
 
 def _widened(graph: _Graph, node: Node) -> bytes | None:
     tensor = graph.weights.get(node.inputs[0])
-    if tensor is None or node.integer("to") != wire.FLOAT:
+    if tensor is None or node.integer("to") != FLOAT:
         return None
-    found = {f.number: f.value for f in wire.fields(tensor)}
-    if found.get(2) != wire.FLOAT16 or _RAW_DATA not in found:
+    found = {f.number: f.value for f in fields(tensor)}
+    if found.get(2) != FLOAT16 or RAW_DATA not in found:
         return None
-    values = np.frombuffer(wire.body(found[_RAW_DATA]), "<f2").astype("<f4")
-    shape = wire.integers(f.value for f in wire.fields(tensor) if f.number == 1)
-    return _tensor(node.outputs[0], wire.FLOAT, shape, values.tobytes())
-
-
-def _tensor(name: str, kind: int, shape: list[int], data: bytes) -> bytes:
-    dims = b"".join(wire.pack(1, size) for size in shape)
-    return dims + wire.pack(2, kind) + wire.pack(8, name) + wire.pack(_RAW_DATA, data)
+    values = np.frombuffer(body(found[RAW_DATA]), "<f2").astype("<f4")
+    shape = integers(f.value for f in fields(tensor) if f.number == 1)
+    return encode_tensor(node.outputs[0], FLOAT, shape, values.tobytes())
 
 
 # uint8 -------------------------------------------------------------------------------------------
@@ -191,10 +200,10 @@ def _labels_by_float(graph: _Graph) -> int:
     nodes: list[Node] = []
     for node in graph.nodes:
         maker = makers.get(node.inputs[0]) if node.inputs else None
-        ready = maker is not None and maker.op == "Cast" and maker.integer("to") == wire.FLOAT
-        if node.op == "Cast" and node.integer("to") == wire.UINT8 and not ready:
+        ready = maker is not None and maker.op == "Cast" and maker.integer("to") == FLOAT
+        if node.op == "Cast" and node.integer("to") == UINT8 and not ready:
             middle = f"{node.outputs[0]}_as_float"
-            to = {"to": wire.int_attribute("to", wire.FLOAT)}
+            to = {"to": int_attribute("to", FLOAT)}
             nodes.append(
                 Node(op="Cast", inputs=node.inputs, outputs=(middle,), name=middle, attributes=to)
             )
@@ -233,7 +242,7 @@ def _axes_to_attributes(graph: _Graph) -> int:
 
 def _resizes_anew(node: Node) -> bool:
     """Whether a Resize of opset 18 does what that of opset 17 could not."""
-    policy = wire.name_of(node.attributes.get("keep_aspect_ratio_policy", b""), 4)
+    policy = name_of(node.attributes.get("keep_aspect_ratio_policy", b""), 4)
     return bool(node.integer("antialias")) or "axes" in node.attributes or policy not in _STRETCH
 
 
@@ -249,14 +258,14 @@ def _with_axes(graph: _Graph, node: Node) -> Node:
             f"node '{node.name}' ({node.op}) computes its axes, which this TensorRT cannot; use "
             "TensorRT 10"
         )
-    axes = wire.ints_attribute("axes", _integers_of(tensor))
+    axes = ints_attribute("axes", _integers_of(tensor))
     bare = _without(node, "noop_with_empty_axes")
     return replace(bare, inputs=node.inputs[:1], attributes={**bare.attributes, "axes": axes})
 
 
 def _integers_of(tensor: bytes) -> list[int]:
     """Return the values of an int64 tensor."""
-    for number, value, _ in wire.fields(tensor):
-        if number == _RAW_DATA:
-            return [int(v) for v in np.frombuffer(wire.body(value), "<i8")]
-    return wire.integers(f.value for f in wire.fields(tensor) if f.number == _INT64)
+    for number, value, _ in fields(tensor):
+        if number == RAW_DATA:
+            return [int(v) for v in np.frombuffer(body(value), "<i8")]
+    return integers(f.value for f in fields(tensor) if f.number == _INT64)

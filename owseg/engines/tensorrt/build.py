@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from owseg.bundle import Bundle
+from owseg.engines.compact import add_compact
 from owseg.engines.tensorrt.adapt import adapt
 from owseg.engines.tensorrt.cuda import OUT_OF_MEMORY
 from owseg.engines.tensorrt.precision import choose_precision, set_precision, typed_as
 from owseg.engines.tensorrt.progress import Report, attach
-from owseg.engines.tensorrt.runtime import NO_MEMORY, TensorRT, make_log, reason_of
+from owseg.engines.tensorrt.runtime import NO_MEMORY, TensorRT, make_log, reason_of, start
 from owseg.engines.tensorrt.tensors import IMAGE
 from owseg.errors import EngineError, UsageError
 
@@ -75,13 +76,11 @@ class EngineBuilder:
     def __init__(self, trt: TensorRT, bundle: Bundle, options: BuildOptions) -> None:
         self._trt, self._bundle, self._options = trt, bundle, options
         self._log = make_log(trt)
-        module = trt.module
-        self._builder = module.Builder(self._log)
-        if self._builder is None:
-            raise EngineError(f"{trt.title} cannot start: {self._log.reason()}")
+        self._builder = start(trt, "Builder", self._log)
         self._network = self._builder.create_network(_network_flags(trt))
-        self._parser = module.OnnxParser(self._network, self._log)
-        self.onnx, self.changes = adapt(_read(bundle.path), trt.parser_release)
+        self._parser = start(trt, "OnnxParser", self._log, self._network)
+        model = add_compact(_read(bundle.path), halves=trt.strongly_typed)
+        self.onnx, self.changes = adapt(model, trt.parser_release)
         self._parse()
         name = bundle.manifest.name
         self.precision = choose_precision(options.precision, typed_as(self._network), trt, name)
@@ -212,7 +211,8 @@ def _set_target(trt: TensorRT, config: Any, target: str) -> None:
 
 def _set_timing(config: Any, timing: bytes) -> None:
     """Start from earlier measurements, or from none where those do not fit."""
-    if timing and config.set_timing_cache(config.create_timing_cache(timing), False):
+    earlier = config.create_timing_cache(timing) if timing else None
+    if earlier is not None and config.set_timing_cache(earlier, False):
         return
     config.set_timing_cache(config.create_timing_cache(b""), False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,13 @@ from owseg.engines.tensorrt.engine import TensorRTEngine
 from owseg.engines.tensorrt.progress import Report
 from owseg.engines.tensorrt.runtime import FLAVOURS, TensorRT, find_tensorrt
 from owseg.engines.tensorrt.trtexec import trtexec_line
-from owseg.errors import EngineError, MissingDependencyError, OutputError, UsageError
+from owseg.errors import (
+    BundleError,
+    EngineError,
+    MissingDependencyError,
+    OutputError,
+    UsageError,
+)
 
 _ROOM_FACTOR = 6
 _ROOM_EXTRA = 64 << 20
@@ -31,10 +39,12 @@ class Gpu:
     Attributes:
         name: of the GPU; "" = any of its compute capability.
         capability: major and minor.
+        multiprocessors: their number.
     """
 
     name: str
     capability: tuple[int, int]
+    multiprocessors: int = 0
 
     @property
     def target(self) -> str:
@@ -68,6 +78,7 @@ def key_of(
         version=trt.version,
         gpu="" if trt.rtx else gpu.name,
         capability=".".join(map(str, gpu.capability)),
+        multiprocessors=0 if trt.rtx else gpu.multiprocessors,
         precision=precision,
         inputs=inputs,
         workspace=workspace,
@@ -108,6 +119,7 @@ def build_cached(
     save_onnx: Path | None = None,
     report: Report = _silent,
     announce: Callable[[TensorRT, EngineKey], None] = lambda trt, key: None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> list[Result]:
     """Build the engines of a model that are not in the cache yet.
 
@@ -121,6 +133,7 @@ def build_cached(
         save_onnx: where to write the graph as the parser gets it; None = nowhere.
         report: is told how far a build has come.
         announce: is told what is going to be built, before each build.
+        waiting: is told that another process builds the same engine.
 
     Raises:
         MissingDependencyError: TensorRT or cuda-python is not installed.
@@ -129,12 +142,13 @@ def build_cached(
         UsageError: an option makes no sense.
     """
     trt = find_tensorrt(("tensorrt_rtx",) if targets else tuple(FLAVOURS))
-    gpus = [gpu_of(target) for target in targets] or [_gpu_here()]
+    gpus = [gpu_of(target) for target in targets] or [_gpu_to_build_on(trt)]
     for target in targets:
         check_target(trt, target)
     cache.prepare(_ROOM_FACTOR * bundle.path.stat().st_size + _ROOM_EXTRA)
-    digest = model_digest(bundle.path)
+    digest = _digest(bundle)
     builder = EngineBuilder(trt, bundle, options)
+    _digest(bundle)  # what was parsed is still what the key says
     if save_onnx is not None:
         _save(builder.onnx, save_onnx)
     onnx = bundle.path if save_onnx is None else save_onnx
@@ -142,7 +156,7 @@ def build_cached(
     results = []
     for gpu in gpus:
         key = key_of(trt, gpu, digest, builder.precision, builder.inputs, options.workspace)
-        with cache.lock(key):
+        with cache.lock(key, waiting):
             entry = None if force else _intact(cache, key)
             if fresh := entry is None:
                 announce(trt, key)
@@ -196,9 +210,38 @@ def _intact(cache: EngineCache, key: EngineKey) -> Entry | None:
     return entry
 
 
-def _gpu_here() -> Gpu:
-    cuda = Cuda()
-    return Gpu(name=cuda.name, capability=cuda.capability)
+def _digest(bundle: Bundle) -> str:
+    """Return the digest of a model, which has to be the one that was loaded.
+
+    Raises:
+        BundleError: the file is another one by now, or cannot be read.
+    """
+    digest = model_digest(bundle.path)
+    if hashlib.sha256(bundle.path.read_bytes()).hexdigest() != bundle.digest:
+        raise BundleError(f"{bundle.path} has changed since it was loaded; start again")
+    return digest
+
+
+def _gpu_to_build_on(trt: TensorRT) -> Gpu:
+    """Return the GPU here.
+
+    Raises:
+        EngineError: there is none, or TensorRT for RTX does not know it.
+    """
+    gpu = _gpu_of(Cuda())
+    if trt.rtx:
+        try:
+            check_target(trt, gpu.target)
+        except UsageError as error:
+            raise EngineError(
+                f"{trt.title} does not build for the {gpu.name} here ({error}); install TensorRT "
+                "itself, or use the engine onnxruntime"
+            ) from error
+    return gpu
+
+
+def _gpu_of(cuda: Cuda) -> Gpu:
+    return Gpu(name=cuda.name, capability=cuda.capability, multiprocessors=cuda.multiprocessors)
 
 
 # Loading -----------------------------------------------------------------------------------------
@@ -209,16 +252,22 @@ def open_cached(bundle: Bundle, cache: EngineCache) -> TensorRTEngine:
 
     Raises:
         MissingDependencyError: TensorRT or cuda-python is not installed.
-        EngineError: no engine fits, and why; or the one that does cannot be loaded.
+        EngineError: no engine fits, and why; or those that do cannot be loaded, and why the
+            newest cannot.
+        BundleError: the file of the model has changed since it was loaded.
     """
     cuda = Cuda()
-    gpu = Gpu(name=cuda.name, capability=cuda.capability)
-    digest = model_digest(bundle.path)
-    keys = [(trt, key_of(trt, gpu, digest, "", "", 0)) for trt in _installed()]
+    digest = _digest(bundle)
+    keys = [(trt, key_of(trt, _gpu_of(cuda), digest, "", "", 0)) for trt in _installed()]
+    failure: EngineError | None = None
     for trt, key in keys:
-        entry = cache.find(key)
-        if entry is not None:
-            return TensorRTEngine(bundle, cache.read(entry), trt, cuda)
+        for entry in cache.fitting(key):
+            try:
+                return TensorRTEngine(bundle, cache.read(entry), trt, cuda)
+            except EngineError as error:
+                failure = failure or error
+    if failure is not None:
+        raise failure
     why = cache.explain(keys[0][1], bundle.manifest.name)
     raise EngineError(f"{why}; build one with 'owseg build {bundle.path}'")
 
@@ -237,8 +286,6 @@ def check_usable() -> None:
 def _installed() -> list[TensorRT]:
     found = []
     for flavour in FLAVOURS:
-        try:
+        with contextlib.suppress(MissingDependencyError, EngineError):
             found.append(find_tensorrt((flavour,)))
-        except MissingDependencyError:
-            continue
     return found or [find_tensorrt()]  # which says that there is none

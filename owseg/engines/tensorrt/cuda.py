@@ -25,6 +25,11 @@ class Cuda:
     Args:
         device: its number.
 
+    Attributes:
+        name: of the GPU.
+        capability: its compute capability, major and minor.
+        multiprocessors: their number.
+
     Raises:
         MissingDependencyError: cuda-python is not installed.
         EngineError: there is no GPU, or no driver that fits.
@@ -41,6 +46,7 @@ class Cuda:
         name = properties.name
         self.name = (name.decode() if isinstance(name, bytes) else str(name)).rstrip("\0")
         self.capability = (int(properties.major), int(properties.minor))
+        self.multiprocessors = int(properties.multiProcessorCount)
 
     def use(self) -> None:
         """Make the device that of the calling thread."""

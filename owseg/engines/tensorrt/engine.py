@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from owseg.bundle import OUTPUTS, Bundle
-from owseg.engines.base import BaseEngine, Outputs, PrototypeSlots
+from owseg.engines.base import COMPACT, BaseEngine, Outputs, PrototypeSlots
+from owseg.engines.compact import on_host
 from owseg.engines.tensorrt.cuda import OUT_OF_MEMORY, Cuda
-from owseg.engines.tensorrt.runtime import NO_MEMORY, TensorRT, make_log
+from owseg.engines.tensorrt.runtime import NO_MEMORY, TensorRT, make_log, start
 from owseg.engines.tensorrt.tensors import IMAGE, Buffer, check_tensors, tensors_of
 from owseg.errors import EngineError
 from owseg.types import FloatArray, UInt8Array
@@ -71,8 +72,10 @@ class TensorRTEngine(BaseEngine):
         self._lock = threading.Lock()
         self._cleanup: list[Callable[[], object]] = []
         self._buffers: dict[str, Buffer] = {}
+        self._tensors: frozenset[str] = frozenset()
         self._fresh: set[str] = set()
         self._graph: Any = None
+        self._stream: Any = None
         self._count, self._runs = 0, 0
         self._log = make_log(trt)
         self._context: Any = None
@@ -85,18 +88,19 @@ class TensorRTEngine(BaseEngine):
 
     def _open(self, trt: TensorRT, plan: bytes) -> None:
         self._cuda.use()
-        runtime = trt.module.Runtime(self._log)
+        runtime = start(trt, "Runtime", self._log)
         engine = runtime.deserialize_cuda_engine(plan)
         self._owners = [engine, runtime]
         if engine is None:
             raise self._failure("cannot load the engine", _REBUILD)
         tensors = tensors_of(engine)
         check_tensors(tensors, self.manifest)
+        self._tensors = frozenset(tensors)
         fixed = tensors[IMAGE].shape[0]
         largest = engine.get_tensor_profile_shape(IMAGE, 0)[2][0] if fixed == -1 else fixed
         self._fixed, self._largest = fixed != -1, int(largest)
         self._stream = self._cuda.stream()
-        self._cleanup.append(lambda: self._cuda.destroy_stream(self._stream))
+        self._cleanup.append(self._end_stream)
         for name, tensor in tensors.items():
             self._buffers[name] = buffer = Buffer(self._cuda, tensor, self._largest)
             self._cleanup.append(buffer.free)
@@ -128,6 +132,8 @@ class TensorRTEngine(BaseEngine):
         See `Engine.infer`.
         """
         self.check_inputs(images, prototypes, threshold, outputs)
+        if any(name in COMPACT and name not in self._tensors for name in outputs):
+            return on_host(outputs, lambda plain: self.infer(images, prototypes, threshold, plain))
         with self._lock:
             if self._context is None:
                 raise EngineError("the engine is closed")
@@ -199,6 +205,10 @@ class TensorRTEngine(BaseEngine):
             self._cuda.clear_error()
             self.graph_problem = str(error)
 
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        self._cuda.destroy_stream(stream)
+
     def _drop_graph(self) -> None:
         graph, self._graph = self._graph, None
         if graph is not None:
@@ -222,8 +232,13 @@ class TensorRTEngine(BaseEngine):
         )
 
     def close(self) -> None:
-        """Free the memory and the engine."""
+        """Free the memory and the engine, once all that was asked of the GPU is done."""
         with self._lock:
+            with contextlib.suppress(EngineError):
+                self._cuda.use()
+            with contextlib.suppress(EngineError):
+                if self._stream is not None:  # a call that failed half-way leaves work in it
+                    self._cuda.synchronize(self._stream)
             with contextlib.suppress(EngineError):
                 self._drop_graph()
             self._context = None

@@ -78,9 +78,10 @@ def find_tensorrt(flavours: Sequence[str] = tuple(FLAVOURS)) -> TensorRT:
 
     Raises:
         MissingDependencyError: none is.
-        EngineError: it is too old.
+        EngineError: those that are installed are too old.
     """
-    reasons = []
+    reasons: list[str] = []
+    too_old: EngineError | None = None
     for flavour in flavours:
         for name in FLAVOURS[flavour]:
             try:
@@ -91,7 +92,12 @@ def find_tensorrt(flavours: Sequence[str] = tuple(FLAVOURS)) -> TensorRT:
             except Exception as error:  # a library of it is missing, or of another CUDA
                 reasons.append(f"{name}: {error}")
             else:
-                return _checked(module, flavour)
+                try:
+                    return _checked(module, flavour)
+                except EngineError as error:
+                    too_old = too_old or error
+    if too_old is not None:
+        raise too_old
     why = f"cannot be imported ({_one_line(reasons[0])})" if reasons else "is not installed"
     remedy = INSTALL if "tensorrt" in flavours else _INSTALL_RTX
     title = "TensorRT" if "tensorrt" in flavours else "TensorRT for RTX"
@@ -136,6 +142,25 @@ def make_log(trt: TensorRT) -> Any:
             return reason_of("\n".join(found)) or "it gives no reason"
 
     return Log()
+
+
+def start(trt: TensorRT, kind: str, log: Any, *arguments: Any) -> Any:
+    """Make an object of TensorRT that takes the logger last: "Builder", "Runtime", "OnnxParser".
+
+    Raises:
+        EngineError: TensorRT gives none, as without a usable driver.
+    """
+    try:
+        made = getattr(trt.module, kind)(*arguments, log)
+    except TypeError as error:  # what pybind11 makes of a null pointer
+        raise EngineError(_cannot_start(trt, log)) from error
+    if made is None:
+        raise EngineError(_cannot_start(trt, log))
+    return made
+
+
+def _cannot_start(trt: TensorRT, log: Any) -> str:
+    return f"{trt.title} cannot start ({log.reason()}); look at the driver with 'owseg doctor'"
 
 
 def reason_of(message: str) -> str:

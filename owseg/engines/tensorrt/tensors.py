@@ -16,6 +16,7 @@ from owseg.types import UInt8Array
 
 IMAGE = "image"
 _TYPES = {"FLOAT": np.float32, "HALF": np.float16, "UINT8": np.uint8}
+_OPTIONAL = ("anomaly_f16",)
 _LABELS, _NUMBERS, _SCORES = ("UINT8",), ("FLOAT",), ("FLOAT", "HALF")
 
 
@@ -61,10 +62,16 @@ def check_tensors(found: dict[str, Tensor], m: Manifest) -> None:
     Raises:
         EngineError: they differ: the engine is of another model.
     """
-    for name, (is_input, kinds, shape) in _expected(m).items():
-        tensor = found.get(name)
-        if tensor is None:
+    expected = _expected(m)
+    for tensor in found.values():
+        if tensor.name not in expected and (tensor.is_input or tensor.kind not in _TYPES):
+            raise EngineError(_other(m, f"it has a '{tensor.name}' of {tensor.kind}"))
+    for name, (is_input, kinds, shape) in expected.items():
+        if name not in found and name in _OPTIONAL:
+            continue
+        if name not in found:
             raise EngineError(_other(m, f"it has no '{name}'"))
+        tensor = found[name]
         same = len(tensor.shape) == len(shape) and all(
             want == -1 or got == want for got, want in zip(tensor.shape, shape, strict=True)
         )
@@ -91,6 +98,8 @@ def _expected(m: Manifest) -> dict[str, tuple[bool, tuple[str, ...], tuple[int, 
         "open_set": (False, _LABELS, (-1, m.height, m.width)),
         "direction": (False, _SCORES, (-1, 2, *m.grid)),
         "embedding": (False, _SCORES, (-1, m.embedding_size, *m.grid)),
+        "anomaly_u8": (False, _LABELS, (-1, m.height, m.width)),
+        "anomaly_f16": (False, ("HALF",), (-1, m.height, m.width)),
     }
 
 

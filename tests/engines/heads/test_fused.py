@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from owseg.engines import PrototypeSlots
-from owseg.engines.heads import FusedHeads, HeadSpec
+from owseg.engines.heads import FusedHeads, HeadSpec, fused, kernel
 
 MAPS = ("known", "anomaly", "open_set")
 METRIC = ("eds", "msp", "mmsp", "entropy", "energy", "max_logit", "mixture")
@@ -366,3 +366,15 @@ def test_a_new_array_for_each_call():
     all_maps(heads, embedding_of(5, (6, 8), seed=9), slots_of(5, 3), 0.4)
     for name in MAPS:
         np.testing.assert_array_equal(first[name], kept[name])
+
+
+def test_a_cache_that_fails_is_not_used(monkeypatch):
+    found = []
+
+    def run(compute, *modules):
+        found.append(modules)
+        compute()
+
+    monkeypatch.setattr(fused, "warm_up", run)
+    assert fused._compiled.__wrapped__() is kernel.fuse
+    assert found == [(kernel,)]

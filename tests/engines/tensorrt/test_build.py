@@ -8,10 +8,16 @@ from dataclasses import replace
 import pytest
 
 from owseg.bundle import Bundle
-from owseg.engines.tensorrt import BuildOptions, build_cached
+from owseg.engines.tensorrt import BuildOptions, build_cached, open_cached
 from owseg.engines.tensorrt.build import EngineBuilder
 from owseg.engines.tensorrt.runtime import find_tensorrt
-from owseg.errors import EngineError, MissingDependencyError, OutputError, UsageError
+from owseg.errors import (
+    BundleError,
+    EngineError,
+    MissingDependencyError,
+    OutputError,
+    UsageError,
+)
 
 onnx = pytest.importorskip("onnx", reason="graphs are made with the package onnx")
 
@@ -204,7 +210,7 @@ def test_a_damaged_engine_is_built_again(nvidia, build, cache):
 def test_the_entry_says_how_it_was_built(nvidia, build, tiny):
     nvidia(version=OLD)
     entry = build().entry
-    raw = json.loads(entry.path.with_suffix(".json").read_text())
+    raw = json.loads(entry.path.with_name(f"{entry.key.digest}.json").read_text())
     assert raw["about"]["model"] == "tiny"
     assert raw["about"]["file"] == str(tiny.path.resolve())
     assert raw["about"]["seconds"] >= 0
@@ -223,10 +229,11 @@ def test_measurements_are_used_by_the_next_build(nvidia, build, cache):
     assert len(list(cache.folder.glob("timing-*.bin"))) == 2
 
 
-def test_measurements_that_do_not_fit_are_left_alone(nvidia, build, cache):
+@pytest.mark.parametrize("content", [b"of another TensorRT", b"damaged"])
+def test_measurements_that_do_not_fit_are_left_alone(nvidia, build, cache, content):
     fake = nvidia()
     entry = build().entry
-    cache.timing_path(entry.key).write_bytes(b"of another TensorRT")
+    cache.timing_path(entry.key).write_bytes(content)
     build(force=True)
     assert built_by(fake)[1].timing.content == b"10.3.0 2"
 
@@ -330,6 +337,33 @@ def test_no_gpu_and_no_driver(nvidia, build):
     nvidia(capability=[], cuda="cuda.cudart")
     with pytest.raises(EngineError, match=r"no usable NVIDIA GPU \(Failed to dlopen"):
         build()
+
+
+def test_a_builder_that_cannot_start(nvidia, build):
+    nvidia(fail={"Builder": "CUDA initialization failure with error: 999"})
+    says = r"^TensorRT 10\.3\.0 cannot start \(CUDA initialization failure with error: 999\); look"
+    with pytest.raises(EngineError, match=says):
+        build()
+
+
+def test_a_gpu_that_tensorrt_for_rtx_does_not_know(nvidia, build):
+    nvidia(flavour="tensorrt_rtx", version="1.7.1", capability=[9, 0], gpu="NVIDIA H200")
+    says = r"does not build for the NVIDIA H200 here \(no target 'SM90'; .*\); install TensorRT its"
+    with pytest.raises(EngineError, match=says):
+        build()
+
+
+def test_a_model_that_changes_while_it_is_read(nvidia, build, bundle_of, cache):
+    nvidia()
+    bundle = bundle_of()
+    assert bundle.space
+    build(bundle)
+    bundle.path.write_bytes(bundle.path.read_bytes() + b"\x10\x00")
+    with pytest.raises(BundleError, match="has changed since it was loaded; start again"):
+        build(bundle)
+    with pytest.raises(BundleError, match="has changed since it was loaded; start again"):
+        open_cached(bundle, cache)
+    assert len(cache.entries()) == 1
 
 
 def test_a_model_that_vanishes(nvidia, build, bundle_of):

@@ -331,6 +331,18 @@ def test_a_cuda_call_that_fails(nvidia, engine_on, pictures, novel, name):
     engine.close()
 
 
+def test_memory_is_given_back_only_when_the_gpu_is_done(nvidia, engine_on, pictures, novel):
+    fake = nvidia(fail={"capture": "refused"})
+    engine = engine_on()
+    fake.setup.fail["execute"] = ("illegal memory access", 0)
+    with pytest.raises(EngineError):
+        engine.infer(pictures(engine.manifest), novel(engine.manifest), 0.5)
+    assert any(stream.work for stream in fake.cuda.streams.values())
+    engine.close()
+    assert fake.cuda.sins == []
+    assert fake.cuda.leaks() == {}
+
+
 def test_after_a_failed_copy_prototypes_are_copied_again(
     nvidia, engine_on, reference, pictures, novel
 ):

@@ -90,6 +90,52 @@ def test_an_engine_without_an_output(nvidia, build, write_bundle, tiny, cache, t
         open_plan(tiny, plan)
 
 
+def test_a_tensor_that_nobody_expects(nvidia, build, tiny, cache):
+    nvidia()
+    build()
+    with open_cached(tiny, cache) as engine:
+        found = {key: buffer.tensor for key, buffer in engine._buffers.items()}
+    found["more"] = replace(found["anomaly"], name="more")
+    check_tensors(found, tiny.manifest)
+    found["more"] = replace(found["more"], kind="INT64")
+    with pytest.raises(EngineError, match="is not of model 'tiny': it has a 'more' of INT64; bui"):
+        check_tensors(found, tiny.manifest)
+    found["more"] = replace(found["anomaly"], name="more", is_input=True)
+    with pytest.raises(EngineError, match="it has a 'more' of FLOAT"):
+        check_tensors(found, tiny.manifest)
+
+
+def test_a_runtime_that_cannot_start(nvidia, build, tiny, cache):
+    fake = nvidia()
+    build()
+    fake.setup.fail["Runtime"] = "CUDA initialization failure with error: 999"
+    with pytest.raises(EngineError, match=r"10\.3\.0 cannot start \(CUDA initialization failure"):
+        open_cached(tiny, cache)
+    assert fake.cuda.leaks() == {}
+
+
+@pytest.mark.parametrize("damage", [b"", b"damaged"])
+def test_an_older_engine_stands_in_for_a_damaged_one(nvidia, build, tiny, cache, damage):
+    nvidia()
+    build()
+    newer = build(precision="fp16").entry
+    newer.path.write_bytes(damage)
+    with open_cached(tiny, cache) as engine:
+        assert engine.name == "tensorrt"
+    for entry in cache.entries():
+        entry.path.write_bytes(b"")
+    with pytest.raises(EngineError, match=rf"{newer.path.name} is truncated"):
+        open_cached(tiny, cache)
+
+
+def test_engines_are_of_one_number_of_multiprocessors(nvidia, build, tiny, cache):
+    nvidia(gpu="Orin", capability=[8, 7], multiprocessors=16)
+    build()
+    nvidia(gpu="Orin", capability=[8, 7], multiprocessors=8)
+    with pytest.raises(EngineError, match=r"is for multiprocessors 16 \(here 8\); build one"):
+        open_cached(tiny, cache)
+
+
 # Requests ----------------------------------------------------------------------------------------
 
 

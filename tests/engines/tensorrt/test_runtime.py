@@ -79,6 +79,12 @@ def test_too_old(nvidia):
         find_tensorrt()
 
 
+def test_one_that_is_too_old_does_not_hide_another(nvidia):
+    trt = nvidia(version="8.4.1.5").trt
+    sys.modules["tensorrt_rtx"] = trt.make_module("tensorrt_rtx")
+    assert find_tensorrt().flavour == "tensorrt_rtx"
+
+
 # Messages ----------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,13 @@ def line(version, *, flavour="tensorrt", **parts):
     trt = TensorRT(module=ModuleType("m"), flavour=flavour, version=version)
     values = {"precision": "fp32", "inputs": "1..4x360x480x3", "workspace": 512} | parts
     key = EngineKey(
-        model="m", flavour=flavour, version=version, gpu="g", capability="12.0", **values
+        model="m",
+        flavour=flavour,
+        version=version,
+        gpu="g",
+        capability="12.0",
+        multiprocessors=9,
+        **values,
     )
     paths = (Path("/my models/m.onnx"), Path("/c/k.plan"), Path("/c/t.bin"))
     words = shlex.split(trtexec_line(trt, key, *paths))

@@ -15,8 +15,9 @@ from onnx import TensorProto
 from owseg.bundle import OUTPUTS, load_bundle
 from owseg.cli import main
 from owseg.engines import OnnxRuntimeEngine, PrototypeSlots
-from owseg.errors import MissedLimitError, UsageError
+from owseg.errors import MissedLimitError, OutputError, UsageError
 from owseg_export.precision import Limits, PrecisionOptions, Quality, convert_bundle
+from owseg_export.precision import convert as module
 from owseg_export.precision.gate import check_limits
 from owseg_export.precision.parts import network_nodes
 
@@ -209,11 +210,64 @@ def test_what_is_undefined_before_is_not_judged() -> None:
     check_limits(replace(GOOD, auroc=None), replace(GOOD, auroc=None), Limits(), "x")
 
 
+def test_where_nothing_is_defined_nothing_is_known() -> None:
+    nothing = Quality(miou=None, auroc=None, fpr95=None)
+    with pytest.raises(UsageError, match=r"the loss of x cannot be measured: .* --validation"):
+        check_limits(nothing, nothing, Limits(), "x")
+
+
+@pytest.mark.parametrize(
+    ("count", "places"),
+    [(None, range(10)), (10, range(10)), (99, range(10)), (1, [0]), (2, [0, 5]), (3, [0, 3, 6])],
+)
+def test_images_are_spread_evenly(count, places) -> None:
+    assert module._spread(list(range(10)), count) == list(places)
+
+
+def test_more_than_half_of_the_images_are_spread_too() -> None:
+    found = module._spread(list(range(101)), 64)
+    assert len(set(found)) == 64
+    assert found[0] == 0
+    assert found[-1] >= 99
+    assert max(np.diff(found)) == 2
+
+
+def test_labelled_images_are_read_one_at_a_time() -> None:
+    alive: list[int] = []
+
+    class Sample:
+        def load(self) -> tuple[int, int]:
+            alive.append(1)
+            return (1, 2)
+
+    images = module._Labelled([Sample()] * 3)
+    assert len(images) == 3
+    assert alive == []
+    for place, image in enumerate(images):
+        assert image == (1, 2)
+        assert len(alive) == place + 1
+    assert len(list(images)) == 3
+
+
+def test_other_metadata_stay(convert, exported) -> None:
+    model = onnx.load(str(exported.path))
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "note", "of somebody"
+    found = module.with_manifest(model, exported.manifest)
+    values = {entry.key: entry.value for entry in found.metadata_props}
+    assert values.pop("note") == "of somebody"
+    assert [json.loads(value)["name"] for value in values.values()] == [exported.manifest.name]
+
+
+def test_a_folder_in_place_of_the_file(exported, camvid_tree, truth_map, tmp_path) -> None:
+    options = options_of(camvid_tree, truth_map)
+    with pytest.raises(OutputError, match="is a folder; name a file"):
+        convert_bundle(exported.path, tmp_path, options)
+
+
 def test_a_loss_that_is_too_large_writes_nothing(
     exported, camvid_tree, truth_map, tmp_path, monkeypatch
 ) -> None:
-    from owseg_export.precision import convert as module
-
     figures = iter([GOOD, replace(GOOD, miou=0.1)])
     monkeypatch.setattr(module, "quality", lambda *args: next(figures))
     options = options_of(camvid_tree, truth_map, name="fp16", limits=Limits())

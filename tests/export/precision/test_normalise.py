@@ -108,3 +108,18 @@ def test_an_exported_network(exported) -> None:
     want = embed()
     assert fold_normalisation(part)
     np.testing.assert_allclose(embed(), want, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["output", "node"])
+def test_steps_that_something_else_reads_stay(kind: str) -> None:
+    model = network([("Div", 255), ("Sub", channels(0.4, 0.5, 0.6))])
+    value = helper.make_tensor_value_info("half_way", TensorProto.FLOAT, ["B", 3, 4, 5])
+    if kind == "node":
+        model.graph.node.append(helper.make_node("Relu", ["v0"], ["half_way"]))
+        model.graph.output.append(value)
+    else:
+        value.name = "v0"
+        model.graph.output.append(value)
+    before = run(model)
+    assert not fold_normalisation(model)
+    np.testing.assert_array_equal(run(model), before)

@@ -20,6 +20,7 @@ class Setup:
     flavour: "tensorrt", "tensorrt_rtx", or "" = no TensorRT is installed.
     cuda: name of the module of cuda-python, "" = it is not installed.
     capability: compute capability of the GPU; [] = there is no driver.
+    multiprocessors: of the GPU.
     memory: bytes of the GPU.
     fail: what goes wrong, by name; see the places where it is asked for.
     """
@@ -29,6 +30,7 @@ class Setup:
     cuda: str = "cuda.bindings.runtime"
     gpu: str = "NVIDIA Fake 3060"
     capability: list[int] = field(default_factory=lambda: [8, 6])
+    multiprocessors: int = 28
     memory: int = 1 << 30
     fail: dict[str, object] = field(default_factory=dict)
 

@@ -136,7 +136,8 @@ class FakeCuda:
             return (error, None)
         major, minor = SETUP.capability
         name = SETUP.gpu.encode() + b"\0" * 8
-        return (error, types.SimpleNamespace(name=name, major=major, minor=minor))
+        sizes = {"major": major, "minor": minor, "multiProcessorCount": SETUP.multiprocessors}
+        return (error, types.SimpleNamespace(name=name, **sizes))
 
     def cudaMemGetInfo(self):  # noqa: N802
         error = self._enter("cudaMemGetInfo")
@@ -230,6 +231,8 @@ class FakeCuda:
     def cudaStreamDestroy(self, stream):  # noqa: N802
         error = self._enter("cudaStreamDestroy")
         self.streams.pop(int(stream))
+        if stream.work:
+            self.sins.append("a stream with work in it was destroyed")
         return (error,)
 
     def cudaStreamSynchronize(self, stream):  # noqa: N802

@@ -61,6 +61,9 @@ def read_plan(plan):
 
 class Runtime:
     def __init__(self, logger):
+        if words := SETUP.fails("Runtime"):
+            logger.log(type(logger).Severity.ERROR, words)
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self.logger = logger
         ALIVE.add(self)
 

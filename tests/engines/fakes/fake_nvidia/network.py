@@ -76,6 +76,11 @@ class Network:
     num_layers = property(lambda self: len(self.layers))
     num_inputs = property(lambda self: len(self.inputs))
 
+    def has_halves(self):
+        """Whether a layer gives float16."""
+        layers = self.layers
+        return any(t.dtype is DataType.HALF for layer in layers for t in layer._outputs)
+
     def get_layer(self, index):
         return self.layers[index]
 

@@ -106,6 +106,8 @@ class Config:
         return True
 
     def create_timing_cache(self, content):
+        if bytes(content).startswith(b"damaged"):
+            return None
         return TimingCache(bytes(content))
 
     def set_timing_cache(self, cache, ignore_mismatch):
@@ -123,6 +125,9 @@ class Builder:
 
     def __init__(self, logger):
         assert logger.ready
+        if words := SETUP.fails("Builder"):
+            logger.log(Severity.ERROR, words)
+            raise TypeError("pybind11::init(): factory function returned nullptr")
         self.logger = logger
 
     def create_network(self, flags):
@@ -141,6 +146,10 @@ class Builder:
         time.sleep(SETUP.fails("sleep") or 0)
         if words := SETUP.fails("build"):
             self.logger.log(Severity.ERROR, words)
+            return None
+        weak = not SETUP.rtx and SETUP.release < (10, 12)
+        if weak and "FP16" not in config.flags and network.has_halves():
+            self.logger.log(Severity.ERROR, "fp16 precision has been set for a layer output, but")
             return None
         if config.monitor is not None and not self._report(config.monitor):
             self.logger.log(Severity.ERROR, "Build canceled by user")

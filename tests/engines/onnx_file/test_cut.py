@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from owseg.bundle import OUTPUTS
-from owseg.engines.onnx_cut import cut
+from owseg.engines.onnx_file.cut import cut
 from owseg.errors import BundleError
 
 onnx = pytest.importorskip("onnx", reason="the graphs are made with the package onnx")
@@ -124,3 +124,29 @@ def test_damaged_files(tiny_bundle):
     for length in (len(data) // 3, len(data) - 1):
         with pytest.raises(BundleError, match=r"truncated|damaged"):
             cut(data[:length], ["embedding"])
+
+
+def test_an_output_can_be_given_instead(tiny_bundle, tiny_manifest):
+    data = tiny_bundle.read_bytes()
+    found = onnx.load_from_string(cut(data, ("known", "anomaly"), ("embedding",)))
+    onnx.checker.check_model(found, full_check=True)
+    inputs = {value.name: value for value in found.graph.input}
+    assert "embedding" in inputs
+    assert "embedding" not in {name for node in found.graph.node for name in node.output}
+    feed = {
+        "image": np.random.default_rng(0).integers(0, 256, (2, 24, 32, 3), dtype=np.uint8),
+        "prototypes": np.zeros((tiny_manifest.slots, tiny_manifest.embedding_size), np.float32),
+        "prototype_radius": np.zeros(tiny_manifest.slots, np.float32),
+        "prototype_valid": np.zeros(tiny_manifest.slots, np.float32),
+        "anomaly_threshold": np.array([0.5], np.float32),
+    }
+    options = {"providers": ["CPUExecutionProvider"]}
+    names = ["embedding", "known", "anomaly"]
+    whole = onnxruntime.InferenceSession(data, **options).run(names, feed)
+    feed["embedding"] = whole[0]
+    part = onnxruntime.InferenceSession(found.SerializeToString(), **options)
+    needed = {value.name: feed[value.name] for value in part.get_inputs()}
+    for found_one, wanted in zip(part.run(names[1:], needed), whole[1:], strict=True):
+        np.testing.assert_array_equal(found_one, wanted)
+    with pytest.raises(BundleError, match="has no output 'x'"):
+        cut(data, ("known",), ("x",))

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from owseg.engines.onnx_wire import (
+from owseg.engines.onnx_file.model import (
     GRAPH,
     INITIALIZER,
+    INPUT,
     NODE,
     OUTPUT,
+    VALUE_INFO,
     Node,
-    body,
-    fields,
-    name_of,
     node_of,
-    pack,
 )
+from owseg.engines.onnx_file.protobuf import body, fields, name_of, pack
 from owseg.errors import BundleError
-
-INPUT, VALUE_INFO = 11, 13
-"""Fields of a graph."""
 
 _NAMES = {INITIALIZER: 8, INPUT: 1, OUTPUT: 1, VALUE_INFO: 1}
 """Field of the name in those fields of a graph that have one."""
@@ -33,31 +29,34 @@ _SUBGRAPHS = (6, 11)
 """Fields of an attribute that hold one graph or several."""
 
 
-def cut(model: bytes, outputs: Collection[str]) -> bytes:
+def cut(model: bytes, outputs: Collection[str], inputs: Collection[str] = ()) -> bytes:
     """Return a model with some of the outputs, and without what they do not need.
 
     Args:
         model: a serialized ONNX model with its weights inside.
         outputs: names of outputs of its graph.
+        inputs: names of further outputs that are given to the new graph instead of computed.
 
     Raises:
         BundleError: not a serialized ONNX model, or no output has this name.
     """
     return b"".join(
-        pack(GRAPH, _cut_graph(body(value), outputs)) if number == GRAPH else raw
+        pack(GRAPH, _cut_graph(body(value), outputs, inputs)) if number == GRAPH else raw
         for number, value, raw in fields(model)
     )
 
 
-def _cut_graph(graph: bytes, outputs: Collection[str]) -> bytes:
+def _cut_graph(graph: bytes, outputs: Collection[str], inputs: Collection[str]) -> bytes:
     parts = list(fields(graph))
-    present = {name_of(body(f.value), _NAMES[OUTPUT]) for f in parts if f.number == OUTPUT}
-    missing = sorted(set(outputs) - present)
+    present = {
+        name_of(body(f.value), _NAMES[OUTPUT]): body(f.value) for f in parts if f.number == OUTPUT
+    }
+    missing = sorted({*outputs, *inputs} - present.keys())
     if missing:
         raise BundleError(f"the graph has no output '{missing[0]}'; export again")
     nodes = [node_of(body(f.value)) for f in parts if f.number == NODE]
-    used, needed = _reach(nodes, outputs)
-    kept, index = [], 0
+    used, needed = _reach(nodes, outputs, inputs)
+    kept, index = [pack(INPUT, present[name]) for name in inputs], 0
     for number, value, raw in parts:
         if number == NODE:
             wanted = index in used
@@ -71,9 +70,12 @@ def _cut_graph(graph: bytes, outputs: Collection[str]) -> bytes:
     return b"".join(kept)
 
 
-def _reach(nodes: Sequence[Node], outputs: Collection[str]) -> tuple[set[int], set[str]]:
+def _reach(
+    nodes: Sequence[Node], outputs: Collection[str], given: Collection[str]
+) -> tuple[set[int], set[str]]:
     """Return the nodes that the outputs depend on, and all names that they read or make."""
     makers = {name: index for index, node in enumerate(nodes) for name in node.outputs}
+    makers = {name: index for name, index in makers.items() if name not in given}
     used: set[int] = set()
     needed: set[str] = set()
     waiting = list(outputs)
