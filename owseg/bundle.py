@@ -35,9 +35,18 @@ class Bundle:
     manifest: Manifest
 
     @cached_property
-    def space(self) -> str:
-        """SHA-256 of the file: the embedding space that prototypes belong to."""
+    def digest(self) -> str:
+        """SHA-256 of the file."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    @cached_property
+    def space(self) -> str:
+        """The embedding space that prototypes belong to: SHA-256 of the file, or of its original.
+
+        A bundle with another manifest around the same weights names the one it was made of.
+        """
+        digest = self.digest
+        return self.manifest.space or digest
 
 
 def shipped_model() -> Path:

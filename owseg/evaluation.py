@@ -14,10 +14,14 @@ from owseg.datasets.truth_map import Truth, TruthMap
 from owseg.errors import TruthError
 from owseg.manifest import Manifest
 from owseg.metrics import (
+    ANOMALY_TRACK,
     CalibrationMetric,
     ComponentMetric,
+    ComponentRules,
+    DecisionMetric,
     GossMetric,
     GossScores,
+    OpenSetMetric,
     PixelAnomalyMetric,
     SegmentationMetric,
 )
@@ -34,13 +38,14 @@ class Evaluation:
 
     A novel class that has the name of a label is evaluated like a known one: pixels that it
     takes from other classes count against both, and its own pixels are no anomalies any more
-    where decisions are judged (components, GOSS). Learning leaves the anomaly score as it is, so
-    that figures of the score (AUROC, AUPR, FPR95, ECE) keep them as anomalies.
+    where decisions are judged (components, open set, GOSS). Learning leaves the anomaly score as
+    it is, so that figures of the score (AUROC, AUPR, FPR95, ECE) keep them as anomalies.
 
     Args:
         manifest: the model; its classes are the known ones.
         truth_map: meaning of the label ids.
         novel: classes that were learnt on the way.
+        rules: what counts as a component; by default as in SegmentMeIfYouCan's anomaly track.
 
     Raises:
         TruthError: the map has a class that is neither known to the model, learnt, held out
@@ -48,7 +53,11 @@ class Evaluation:
     """
 
     def __init__(
-        self, manifest: Manifest, truth_map: TruthMap, novel: Sequence[NovelClass] = ()
+        self,
+        manifest: Manifest,
+        truth_map: TruthMap,
+        novel: Sequence[NovelClass] = (),
+        rules: ComponentRules = ANOMALY_TRACK,
     ) -> None:
         self.manifest = manifest
         self.truth_map = truth_map
@@ -64,7 +73,9 @@ class Evaluation:
         self.pixels = PixelAnomalyMetric()
         self.segmentation = SegmentationMetric(len(self._names))
         self.calibration = CalibrationMetric()
-        self.components = ComponentMetric()
+        self.components = ComponentMetric(rules)
+        self.decisions = DecisionMetric()
+        self.open_set = OpenSetMetric(len(self._names))
         self.goss = GossMetric(len(self._names), (0, GOSS_MIN_AREA))
         self.frames = 0
 
@@ -88,25 +99,44 @@ class Evaluation:
                 f"its ground truth {size}; they must be of one size"
             )
         truth = self._map.apply(labels, self._names)
-        scored = self._score_map.apply(labels, self._names) if self.learnt else truth
+        scored = self.scored_truth(labels) if self.learnt else truth
         self.pixels.update(result.anomaly, scored.anomaly, scored.valid)
         self.segmentation.update(result.known, truth.known)
         self.calibration.update(result.anomaly, scored.anomaly, scored.valid)
         judged = truth.valid & ~(scored.anomaly & ~truth.anomaly) if self.learnt else truth.valid
-        self.components.update(result.open_set == UNKNOWN_ID, truth.anomaly, judged)
+        unknown = result.open_set == UNKNOWN_ID
+        self.components.update(unknown, truth.anomaly, judged)
+        self.decisions.update(unknown, truth.anomaly, judged)
+        if not self._map.normal:
+            self.open_set.update(result.open_set, truth.known, truth.anomaly)
+            self._update_goss(result, labels, truth)
+        self.frames += 1
+        return truth
+
+    def scored_truth(self, labels: npt.NDArray[np.integer[Any]]) -> Truth:
+        """Return the truth that the anomaly score is compared with: learnt classes are anomalies.
+
+        Raises:
+            TruthError: ids that the truth map does not explain.
+        """
+        return self._score_map.apply(labels, self._names)
+
+    def _update_goss(
+        self, result: Result, labels: npt.NDArray[np.integer[Any]], truth: Truth
+    ) -> None:
+        """Add one frame to the GOSS figures, which need a class for all that is no anomaly."""
         segments = connected_segments(labels, truth.anomaly)
         self.goss.update(result.open_set, result.clusters, truth.known, segments)
         if result.partition is not None:
             whole = connected_segments(labels, truth.valid)
             self.goss.update_partition(result.partition, whole)
-        self.frames += 1
-        return truth
 
     def metrics(self) -> dict[str, Any]:
         """Return the figures under the keys of metrics.json; undefined ones are None."""
         anomaly = self.pixels.compute()
         segmentation = self.segmentation.compute()
         components = self.components.compute()
+        calibration = self.calibration.compute()
         iou = dict(zip(self._names, segmentation.iou, strict=True))
         iou = {name: iou[name] for name in (*self.manifest.class_names, *self.learnt)}
         return {
@@ -117,6 +147,7 @@ class Evaluation:
             "iou": iou,
             **self._incremental(),
             "pixel_accuracy": segmentation.pixel_accuracy,
+            "open_set": self._open_set(segmentation.miou),
             "anomaly": anomaly.as_dict()["pooled"],
             "anomaly_per_image": {
                 **_dict(anomaly.as_dict()["per_image"]),
@@ -127,6 +158,7 @@ class Evaluation:
                 name: getattr(components, name) if self._map.held_out or not self.learnt else None
                 for name in ("siou", "ppv", "f1")
             },
+            "decisions": self.decisions.compute().as_dict(),
             "goss": {
                 **_goss(self.goss.compute(0)),
                 "min_area": {
@@ -134,8 +166,32 @@ class Evaluation:
                     **_goss(self.goss.compute(GOSS_MIN_AREA)),
                 },
             },
-            "ece": self.calibration.compute().ece,
+            "ece": calibration.ece,
+            "reliability": calibration.as_dict()["bins"],
+            **self._note(),
         }
+
+    def _open_set(self, miou: float | None) -> dict[str, Any]:
+        """Return open-mIoU, what the detector costs of the mIoU, and IoU by class."""
+        scores = self.open_set.compute()
+        iou = dict(zip(self._names, scores.open_iou, strict=True))
+        open_miou = scores.open_miou
+        return {
+            "open_miou": open_miou,
+            "gap": None if miou is None or open_miou is None else miou - open_miou,
+            "unknown_iou": scores.unknown_iou,
+            "iou": {name: iou[name] for name in (*self.manifest.class_names, *self.learnt)},
+        }
+
+    def _note(self) -> dict[str, str]:
+        """Say in words which figures the labels do not allow; nothing where they allow all."""
+        if self._map.known_names or self.learnt:
+            return {}
+        if self._map.normal:
+            note = "no class of the model in these labels, only anomalies: no mIoU, no GOSS figures"
+        else:
+            note = "the model knows no class of these labels: no mIoU"
+        return {"note": note}
 
     def _incremental(self) -> dict[str, Any]:
         """Return mIoU of the old, the novel and all classes; nothing where none was learnt."""
@@ -169,7 +225,7 @@ def _learnt(truth_map: TruthMap, novel: Sequence[NovelClass]) -> dict[str, int]:
     return {
         name: ids[name_key(name)]
         for name in names
-        if name_key(name) in ids and name not in truth_map.ignore
+        if name_key(name) in ids and name not in (*truth_map.ignore, *truth_map.normal)
     }
 
 
@@ -195,15 +251,20 @@ def _harmonic(old: float | None, novel: float | None) -> float | None:
 def truth_map_for(model: Manifest, space: LabelSpace) -> TruthMap:
     """Return the natural truth map of a data set for a model.
 
-    Classes that the model does not know are the anomalies; void ids count nowhere.
+    Classes that the model does not know are the anomalies, unless the labels say themselves
+    what is one: then they are no anomalies, and no classes either. Void ids count nowhere.
     """
     labels = dict(enumerate(space.names))
     void = {i: f"void_{i}" for i in space.void_ids}
+    lacking = tuple(
+        n for n in space.names if n not in model.class_names and n not in space.anomalies
+    )
     return TruthMap(
         name=f"{space.name} for {model.name}",
         labels={**labels, **void},
-        held_out=tuple(n for n in space.names if n not in model.class_names),
+        held_out=space.anomalies or lacking,
         ignore=tuple(void.values()),
+        normal=lacking if space.anomalies else (),
     )
 
 

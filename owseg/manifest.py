@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from owseg.calibration.table import CalibrationTable, table_of
 from owseg.errors import BundleError
 from owseg.types import ClassInfo, FloatArray
 
@@ -25,11 +26,14 @@ class OperatingPoint:
         name: e.g. "fpr_1" (false-positive rate 1 %) or "tpr_95" (95 % of anomalies found).
         threshold: pixels with a larger anomaly score are unknown; 0..1.
         fitted_on: the data it was fitted on.
+        promise: what it keeps with which confidence, see `owseg.calibration.promise`; empty =
+            it promises nothing.
     """
 
     name: str
     threshold: float
     fitted_on: str
+    promise: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,10 @@ class Manifest:
         license: terms of the training data and of the weights.
         heads: number of classes, the last ones, that heads of their own decide; they have no
             prototype.
+        calibration: from the anomaly score, which the graph and all thresholds speak of, to the
+            probability of anomaly; None = nobody has fitted one.
+        space: embedding space of the network, where the file is not the one that came out of
+            the export but has its weights; "" = it is.
     """
 
     name: str
@@ -70,6 +78,8 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     license: Mapping[str, str] = field(default_factory=dict)
     heads: int = 0
+    calibration: CalibrationTable | None = None
+    space: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a manifest that contradicts itself."""
@@ -161,6 +171,19 @@ class Manifest:
         names = ", ".join(p.name for p in self.operating_points) or "none"
         raise BundleError(f"model '{self.name}' has no operating point '{wanted}'; it has {names}")
 
+    def for_other_weights(self) -> Manifest:
+        """Return it for weights that were changed: what holds for the old scores alone is dropped.
+
+        Thresholds stay, since scores are still close; promises, calibration and space go.
+        """
+        points = tuple(
+            replace(p, promise={}, fitted_on=f"{p.fitted_on}; void since the weights changed")
+            if p.promise
+            else p
+            for p in self.operating_points
+        )
+        return replace(self, operating_points=points, calibration=None, space="")
+
     def to_json(self) -> str:
         """Return the JSON text that is embedded in the graph."""
         return json.dumps(
@@ -182,13 +205,20 @@ class Manifest:
                 "slots": self.slots,
                 "score": dict(self.score),
                 "operating_points": [
-                    {"name": p.name, "threshold": p.threshold, "fitted_on": p.fitted_on}
+                    {
+                        "name": p.name,
+                        "threshold": p.threshold,
+                        "fitted_on": p.fitted_on,
+                        **({"promise": dict(p.promise)} if p.promise else {}),
+                    }
                     for p in self.operating_points
                 ],
                 "default_operating_point": self.default_operating_point,
                 "provenance": dict(self.provenance),
                 "license": dict(self.license),
                 **({"heads": self.heads} if self.heads else {}),
+                **({"calibration": self.calibration.as_dict()} if self.calibration else {}),
+                **({"space": self.space} if self.space else {}),
             }
         )
 
@@ -244,6 +274,7 @@ def _from_dict(raw: dict[str, Any]) -> Manifest:
                 name=str(p["name"]),
                 threshold=float(p["threshold"]),
                 fitted_on=str(p["fitted_on"]),
+                promise=dict(p.get("promise", {})),
             )
             for p in raw["operating_points"]
         ),
@@ -251,6 +282,8 @@ def _from_dict(raw: dict[str, Any]) -> Manifest:
         provenance=dict(raw["provenance"]),
         license=dict(raw["license"]),
         heads=int(raw.get("heads", 0)),
+        calibration=table_of(raw["calibration"]) if raw.get("calibration") else None,
+        space=str(raw.get("space", "")),
     )
 
 

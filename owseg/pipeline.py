@@ -10,9 +10,13 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from owseg.calibration.table import CalibrationTable
 from owseg.engines.base import Engine, Outputs, PrototypeSlots
+from owseg.engines.compact import SCORES, widen
 from owseg.errors import EngineError, PrototypeError, UsageError
 from owseg.grouping import GROUPINGS, ClusterTracker
+from owseg.manifest import Manifest
+from owseg.meta.model import ObjectJudge
 from owseg.prototypes.classes import PrototypeSet
 from owseg.resize import fit_image
 from owseg.types import (
@@ -28,7 +32,6 @@ from owseg.types import (
 
 Ids = TypeVar("Ids", UInt8Array, UInt16Array)
 
-OUTPUTS = ("known", "anomaly", "open_set")
 DIRECTION = "direction"
 
 
@@ -43,9 +46,16 @@ class Pipeline:
         threshold: anomaly threshold, 0..1; None = `operating_point`.
         operating_point: name of a threshold of the bundle; None = its default.
         grouping: name of a grouping in `owseg.grouping.GROUPINGS`.
+        score: type in which scores leave a GPU, a name in `owseg.engines.compact.SCORES`;
+            "uint8" is a quarter of the bytes, and rounds to steps of 1/255.
+        calibrated: give the probability of anomaly in place of the anomaly score, by the map
+            of the bundle; what is unknown is decided by the score all the same.
+        meta: judges the unknown objects; the pixels of false alarms become known again. None =
+            all objects stay.
 
     Raises:
-        UsageError: threshold out of range, unknown grouping.
+        UsageError: threshold out of range, unknown grouping or type of scores, no map in the
+            bundle, or a meta classifier for other classes.
         BundleError: unknown operating point.
         MissingDependencyError: the grouping needs a package that is not installed.
     """
@@ -57,11 +67,21 @@ class Pipeline:
         threshold: float | None = None,
         operating_point: str | None = None,
         grouping: str = "components",
+        score: str = "float32",
+        calibrated: bool = False,
+        meta: ObjectJudge | None = None,
     ) -> None:
+        if score not in SCORES:
+            raise UsageError(f"no type of scores '{score}'; there are {', '.join(SCORES)}")
+        self._score = SCORES[score]
         if grouping not in GROUPINGS:
             raise UsageError(f"no grouping '{grouping}'; there are {', '.join(GROUPINGS)}")
         self.engine = engine
         self.manifest = engine.manifest
+        self._calibration = _calibration(engine.manifest) if calibrated else None
+        if meta is not None:
+            meta.check(engine.manifest)
+        self._meta = meta
         self._active = _lay_out(PrototypeSet(), engine)
         self._group = GROUPINGS[grouping](engine.manifest.stride)
         chosen = self.manifest.threshold(operating_point) if threshold is None else threshold
@@ -77,6 +97,17 @@ class Pipeline:
         if not 0.0 <= value <= 1.0:
             raise UsageError(f"the anomaly threshold must be in 0..1, got {value}")
         self._threshold = float(value)
+
+    @property
+    def published_threshold(self) -> float:
+        """The threshold on the scale of `Result.anomaly`."""
+        calibration = self._calibration
+        return self._threshold if calibration is None else calibration.at(self._threshold)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether `Result.anomaly` is a probability."""
+        return self._calibration is not None
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
@@ -100,9 +131,16 @@ class Pipeline:
         """
         self._active = _lay_out(prototypes, self.engine)
 
+    def outputs(self, *, group: bool = True) -> tuple[str, ...]:
+        """Return the outputs of the engine that a frame needs, with or without grouping."""
+        asked = group and self._group.needs_direction
+        return ("known", self._score, "open_set", *((DIRECTION,) if asked else ()))
+
     def warm_up(self) -> None:
         """Run one black image, so that the first frame is as quick as the others."""
         self._group.warm_up()
+        if self._calibration is not None:
+            self._calibration.warm_up()
         shape = (self.manifest.height, self.manifest.width, 3)
         self.process(Frame(image=np.zeros(shape, np.uint8)))
 
@@ -132,18 +170,23 @@ class Pipeline:
         active = self._active
         image = fit_image(frame.image, self.manifest)
         partition = partition and self._group.needs_direction
-        asked = (group and self._group.needs_direction) or partition
-        outputs = (*OUTPUTS, DIRECTION) if asked else OUTPUTS
+        outputs = self.outputs(group=group or partition)
         arrays = self.engine.infer(image[None], active.slots, self._threshold, outputs)
+        arrays["anomaly"] = widen(arrays[self._score])
         size = (frame.width, frame.height)
         known = _nearest(_bytes(active.translate(arrays["known"][0])), size)
         small = _bytes(active.translate(arrays["open_set"][0]))
         open_set = _nearest(small, size)
-        anomaly = _linear(arrays["anomaly"][0], size)
+        scores = self._scores(arrays)
+        anomaly = _linear(scores, size)
         clock.lap("inference")
         clusters, objects = np.zeros_like(open_set, np.uint16), None
         if group:
-            clusters, objects = self._objects(small, open_set, arrays, anomaly, tracker)
+            ids = self._grouped(small, open_set, arrays)
+            if self._meta is not None:
+                little = _bytes(active.translate(arrays["known"][0]))
+                ids, open_set = self._without_false(ids, open_set, known, little, arrays)
+            clusters, objects = _objects(ids, open_set.shape, scores, anomaly, tracker)
         clock.lap("grouping")
         return Result(
             frame=frame,
@@ -157,15 +200,13 @@ class Pipeline:
             partition=self._partition(small, arrays, size) if partition else None,
         )
 
-    def _objects(
-        self,
-        small: UInt8Array,
-        open_set: UInt8Array,
-        arrays: Outputs,
-        anomaly: FloatArray,
-        tracker: ClusterTracker | None,
-    ) -> tuple[UInt16Array, tuple[Cluster, ...] | None]:
-        """Group where there are fewer pixels, and enlarge the ids as the classes are enlarged.
+    def _scores(self, arrays: Outputs) -> FloatArray:
+        """Return the anomaly score of the first image, or the probability that it stands for."""
+        scores = arrays["anomaly"][0].astype(np.float32, copy=False)
+        return scores if self._calibration is None else self._calibration.apply(scores)
+
+    def _grouped(self, small: UInt8Array, open_set: UInt8Array, arrays: Outputs) -> UInt16Array:
+        """Group where there are fewer pixels; ids are enlarged afterwards as classes are.
 
         Neighbours stay neighbours in an enlarged map, and areas are shares of the image, so
         that both ways find the same objects. A map that shrinks might lose some: it is
@@ -175,21 +216,44 @@ class Pipeline:
             small: (height, width) class ids at the resolution of the network.
             open_set: (H, W) the same at the resolution of the frame.
             arrays: of the graph.
-            anomaly: (H, W) anomaly score at the resolution of the frame.
-            tracker: of the camera.
 
         Returns:
-            (H, W) cluster ids, and the objects, None without a tracker.
+            Cluster ids at the one or the other resolution.
         """
         shrinks = any(big < few for big, few in zip(open_set.shape, small.shape, strict=True))
         if shrinks and not self._group.needs_direction:
-            ids, scores = self._group(open_set), anomaly
-        else:
-            ids = self._group(small, _direction(arrays))
-            scores = arrays["anomaly"][0].astype(np.float32, copy=False)
-        if tracker is None:
-            return _nearest(ids, (open_set.shape[1], open_set.shape[0])), None
-        return tracker.update(ids, scores, open_set.shape)
+            return self._group(open_set)
+        return self._group(small, _direction(arrays))
+
+    def _without_false(
+        self,
+        ids: UInt16Array,
+        open_set: UInt8Array,
+        known: UInt8Array,
+        small_known: UInt8Array,
+        arrays: Outputs,
+    ) -> tuple[UInt16Array, UInt8Array]:
+        """Take out what the meta classifier calls a false alarm.
+
+        Args:
+            ids: cluster ids at the resolution of the network, or of the frame.
+            open_set: (H, W) class ids, 255 = unknown.
+            known: (H, W) best known classes.
+            small_known: (height, width) the same at the resolution of the network.
+            arrays: of the graph.
+
+        Returns:
+            Cluster ids without gaps, and the class ids.
+        """
+        assert self._meta is not None
+        classes = small_known if ids.shape == small_known.shape else known
+        scores = _linear(arrays["anomaly"][0], (ids.shape[1], ids.shape[0]))
+        false = self._meta.false_alarms(ids, scores, classes)
+        if not false.any():
+            return ids, open_set
+        numbers = np.where(false, 0, np.cumsum(~false) - 1).astype(np.uint16)
+        dropped = _nearest(false[ids].astype(np.uint8), (open_set.shape[1], open_set.shape[0]))
+        return numbers[ids], np.where(dropped > 0, known, open_set)
 
     def _partition(self, small: UInt8Array, arrays: Outputs, size: tuple[int, int]) -> UInt16Array:
         """Group all pixels, whatever their class."""
@@ -237,6 +301,41 @@ def _lay_out(prototypes: PrototypeSet, engine: Engine) -> _Active:
         table=table if prototypes.classes else None,
         classes=(*manifest.classes, *(item.info for item in prototypes.classes)),
     )
+
+
+def _objects(
+    ids: UInt16Array,
+    shape: tuple[int, ...],
+    small_scores: FloatArray,
+    scores: FloatArray,
+    tracker: ClusterTracker | None,
+) -> tuple[UInt16Array, tuple[Cluster, ...] | None]:
+    """Enlarge cluster ids to the frame, and follow the objects.
+
+    Args:
+        ids: at the resolution of the network, or of the frame.
+        shape: (H, W) of the frame.
+        small_scores: (height, width) anomaly score at the resolution of the network.
+        scores: (H, W) the same at the resolution of the frame.
+        tracker: of the camera.
+
+    Returns:
+        (H, W) cluster ids, and the objects, None without a tracker.
+    """
+    height, width = shape
+    if tracker is None:
+        return _nearest(ids, (width, height)), None
+    fitting = small_scores if ids.shape == small_scores.shape else scores
+    return tracker.update(ids, fitting, (height, width))
+
+
+def _calibration(manifest: Manifest) -> CalibrationTable:
+    if manifest.calibration is None:
+        raise UsageError(
+            f"model '{manifest.name}' has no calibration; fit one with 'owseg calibrate', or "
+            "leave the anomaly score as it is"
+        )
+    return manifest.calibration
 
 
 def _direction(arrays: Outputs) -> FloatArray | None:

@@ -74,6 +74,51 @@ def test_hand_worked(manifest):
     json.dumps(figures, allow_nan=False)
 
 
+def test_unknown_as_a_decision_by_hand(manifest):
+    evaluation = Evaluation(manifest, MAP)
+    # a: one found, one called unknown, one anomaly and one b taken for it; b: one of two
+    evaluation.update(
+        result_of([[0, 0, 0, 1, 0, 2]], [[0.1, 0.9, 0.1, 0.1, 0.1, 0.9]]),
+        labels_of([0, 0, 7, 1, 1, 7]),
+    )
+    figures = evaluation.metrics()
+    found = figures["open_set"]
+    assert found["iou"] == {"a": 1 / 4, "b": 1 / 2, "c": None}
+    assert found["open_miou"] == pytest.approx((1 / 4 + 1 / 2) / 2)
+    assert found["unknown_iou"] == pytest.approx(1 / 3)
+    # without the detector: a 2 of 3, b 1 of 2
+    assert found["gap"] == pytest.approx((2 / 3 + 1 / 2) / 2 - (1 / 4 + 1 / 2) / 2)
+    # one of four normal pixels is called unknown, one of two anomalous ones is not
+    assert figures["decisions"]["false_alarms"] == pytest.approx(1 / 4)
+    assert figures["decisions"]["false_frames"] == 1.0
+    assert figures["decisions"]["missed"] == pytest.approx(1 / 2)
+    assert [entry["pixels"] for entry in figures["reliability"]] == [0, 4] + [0] * 11 + [2, 0]
+
+
+def test_labels_without_classes_have_no_open_miou(manifest):
+    truth_map = TruthMap(
+        name="two", labels={0: "normal", 1: "thing"}, held_out=("thing",), normal=("normal",)
+    )
+    evaluation = Evaluation(manifest, truth_map)
+    evaluation.update(result_of([[0, 1, 2]], [[0.9, 0.9, 0.1]]), labels_of([0, 1, 0]))
+    figures = evaluation.metrics()
+    assert figures["open_set"]["open_miou"] is figures["open_set"]["gap"] is None
+    assert figures["decisions"]["false_alarms"] == pytest.approx(1 / 2)
+    assert figures["decisions"]["missed"] == 0.0
+
+
+def test_rules_of_components(manifest):
+    labels = np.zeros((12, 12), np.uint8)
+    labels[2:6, 2:6] = 7
+    anomaly = np.where(labels == 7, 0.9, 0.1)
+    found = []
+    for rules in (ComponentRules(min_prediction=16, min_truth=16), ComponentRules(min_truth=17)):
+        evaluation = Evaluation(manifest, MAP, rules=rules)
+        evaluation.update(result_of(np.zeros((12, 12)), anomaly), labels)
+        found.append(evaluation.metrics()["components"]["siou"])
+    assert found == [1.0, None]
+
+
 def test_segmentation_is_that_of_the_known_classes_whatever_the_score(manifest):
     evaluation = Evaluation(manifest, MAP)
     evaluation.update(result_of([[0, 1, 2]], [[0.9, 0.9, 0.1]]), labels_of([0, 1, 1]))
@@ -176,6 +221,52 @@ def test_several_void_ids():
     truth = truth_map.apply(np.array([[0, 1, 5, 9]], np.uint8), ("a",))
     assert truth.known.tolist() == [[0, 255, 255, 255]]
     assert truth.valid.tolist() == [[True, True, False, False]]
+
+
+def test_labels_that_say_themselves_what_is_an_anomaly():
+    model = fake_manifest(classes=("a", "b"))
+    space = LabelSpace(
+        name="s", names=("a", "c", "odd"), colors=((0, 0, 0),) * 3, anomalies=("odd",)
+    )
+    truth_map = truth_map_for(model, space)
+    assert (truth_map.held_out, truth_map.normal) == (("odd",), ("c",))
+    truth = truth_map.apply(np.array([[0, 1, 2, 255]], np.uint8), model.class_names)
+    assert truth.known.tolist() == [[0, 255, 255, 255]]
+    assert truth.anomaly.tolist() == [[False, False, True, False]]
+    assert truth.valid.tolist() == [[True, True, True, False]]
+    knows_all = fake_manifest(classes=("a", "c", "odd"))
+    assert truth_map_for(knows_all, space).held_out == ("odd",)
+    assert truth_map_for(knows_all, space).normal == ()
+
+
+BINARY = TruthMap(name="binary", labels={0: "rest", 1: "odd"}, held_out=("odd",), normal=("rest",))
+
+
+def test_labels_without_classes(manifest):
+    evaluation = Evaluation(manifest, BINARY)
+    evaluation.components.rules = ComponentRules(min_prediction=1, min_truth=1)
+    truth = evaluation.update(
+        result_of([[0, 1, 2, 0]], [[0.9, 0.8, 0.4, 0.6]]), labels_of([1, 0, 0, 255])
+    )
+    assert truth.valid.tolist() == [[True, True, True, False]]
+    figures = evaluation.metrics()
+    assert figures["anomaly"] == {"auroc": 1.0, "aupr": 1.0, "fpr95": 0.0}
+    assert figures["miou"] is figures["pixel_accuracy"] is None
+    assert figures["goss"]["gq"] is figures["goss"]["gq_unknown"] is None
+    assert figures["components"]["siou"] == pytest.approx(1 / 2)  # the second pixel is false
+    assert figures["note"].endswith("only anomalies: no mIoU, no GOSS figures")
+    assert "note" not in Evaluation(manifest, MAP).metrics()
+    strange = TruthMap(name="s", labels={7: "thing"}, held_out=("thing",))
+    note = Evaluation(manifest, strange).metrics()["note"]
+    assert note == "the model knows no class of these labels: no mIoU"
+    json.dumps(figures, allow_nan=False)
+
+
+def test_a_learnt_class_of_a_normal_name_changes_nothing(manifest):
+    before, after = Evaluation(manifest, BINARY), Evaluation(manifest, BINARY, [novel(5, "rest")])
+    for evaluation in (before, after):
+        evaluation.update(result_of([[0, 1]], [[0.9, 0.2]]), labels_of([1, 0]))
+    assert after.metrics() == before.metrics()
 
 
 # Learnt classes --------------------------------------------------------------------------------

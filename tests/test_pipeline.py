@@ -12,11 +12,13 @@ import pytest
 from owseg.engines import FakeEngine, fake_manifest
 from owseg.errors import BundleError, UsageError
 from owseg.grouping import connected_components
-from owseg.pipeline import OUTPUTS, Pipeline, _Stopwatch
+from owseg.pipeline import Pipeline, _Stopwatch
 from owseg.types import Frame
 
 HEIGHT, WIDTH = 24, 32
 RNG = np.random.default_rng(3)
+
+OUTPUTS = ("known", "anomaly", "open_set")
 
 
 class SpyEngine(FakeEngine):
@@ -252,3 +254,22 @@ def test_classes_are_those_of_the_model():
     engine = SpyEngine()
     assert [c.name for c in Pipeline(engine).classes] == ["a", "b", "c"]
     assert Pipeline(engine).process(Frame(image=picture())).classes == engine.manifest.classes
+
+
+@pytest.mark.parametrize(("score", "name"), [("uint8", "anomaly_u8"), ("float16", "anomaly_f16")])
+def test_scores_of_fewer_bytes_change_nothing_but_their_rounding(score, name):
+    image = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    engine = SpyEngine()
+    found = Pipeline(engine, score=score).process(Frame(image=image))
+    assert engine.calls[0][3] == ("known", name, "open_set")
+    plain = Pipeline(SpyEngine()).process(Frame(image=image))
+    assert found.anomaly.dtype == np.float32
+    assert np.abs(found.anomaly - plain.anomaly).max() <= 0.5 / 255 + 1e-6
+    np.testing.assert_array_equal(found.open_set, plain.open_set)
+    np.testing.assert_array_equal(found.known, plain.known)
+    np.testing.assert_array_equal(found.clusters, plain.clusters)
+
+
+def test_an_unknown_type_of_scores():
+    with pytest.raises(UsageError, match="no type of scores 'int4'; there are float32, float16, u"):
+        Pipeline(SpyEngine(), score="int4")

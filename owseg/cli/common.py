@@ -19,6 +19,8 @@ from owseg.engines.onnxruntime import DEVICES, HEADS
 from owseg.errors import UsageError
 from owseg.evaluation import Evaluation
 from owseg.grouping import GROUPINGS
+from owseg.meta.model import load_meta
+from owseg.metrics import ANOMALY_TRACK, ComponentRules
 from owseg.pipeline import Pipeline
 from owseg.prototypes import PrototypeStore
 from owseg.replay.bars import missed_bars, parse_bar
@@ -41,6 +43,17 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(GROUPINGS),
         default="components",
         help="how unknown pixels become objects (components)",
+    )
+    parser.add_argument(
+        "--calibrated",
+        action="store_true",
+        help="give probabilities of anomaly, by the map that 'owseg calibrate' has fitted",
+    )
+    parser.add_argument(
+        "--meta",
+        type=Path,
+        metavar="FILE",
+        help="drop unknown objects that a meta classifier calls false, see 'owseg meta fit'",
     )
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--threshold", type=float, help="anomaly threshold, 0..1")
@@ -96,6 +109,8 @@ def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
         threshold=args.threshold,
         operating_point=args.operating_point,
         grouping=args.grouping,
+        calibrated=args.calibrated,
+        meta=None if args.meta is None else load_meta(args.meta),
     )
     if args.prototypes is not None:
         with PrototypeStore(args.prototypes, read_only=True, space=engine.space) as store:
@@ -103,9 +118,11 @@ def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
     return pipeline
 
 
-def evaluation_for(pipeline: Pipeline, truth_map: TruthMap) -> Evaluation:
+def evaluation_for(
+    pipeline: Pipeline, truth_map: TruthMap, rules: ComponentRules = ANOMALY_TRACK
+) -> Evaluation:
     """Build the comparison of a pipeline, with its novel classes, with ground truth."""
-    return Evaluation(pipeline.manifest, truth_map, pipeline.prototypes.classes)
+    return Evaluation(pipeline.manifest, truth_map, pipeline.prototypes.classes, rules)
 
 
 class Bar(Progress):
@@ -169,9 +186,15 @@ def _summary(metrics: dict[str, Any]) -> dict[str, str]:
         latency = f"{total['p50']:.1f} ms (p50), {total['p95']:.1f} ms (p95)"
         lines["speed"] = f"{metrics['fps']:.1f} frames/s, {latency}"
     if "miou" in metrics:
-        lines["mIoU"] = _percent(metrics["miou"])
+        if "note" in metrics:
+            lines["note"] = metrics["note"]
+        else:
+            lines["mIoU"] = _percent(metrics["miou"])
         if "incremental" in metrics:
             lines["learnt"] = _learnt(metrics)
+        open_miou = metrics.get("open_set", {}).get("open_miou")
+        if open_miou is not None:
+            lines["open-mIoU"] = _percent(open_miou)
         for key, title in (("anomaly", "anomaly"), ("anomaly_per_image", "per image")):
             figures = metrics[key]
             lines[title] = ", ".join(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from owseg import __version__
+from owseg.calibration.plot import plot_reliability
 from owseg.cli.common import (
     Bar,
     add_bar_argument,
@@ -24,6 +25,7 @@ from owseg.cli.common import (
 from owseg.datasets import READERS, DatasetReader, Sample, load_truth_map, open_dataset
 from owseg.datasets.goss import listed
 from owseg.evaluation import Evaluation, truth_map_for
+from owseg.metrics import ANOMALY_TRACK, OBSTACLE_TRACK, ComponentMetric
 from owseg.pipeline import Pipeline
 from owseg.replay.bars import parse_bar
 from owseg.replay.claims import ClaimMetric
@@ -33,6 +35,12 @@ from owseg.types import Frame
 
 SUMMARY = "evaluate a model on a labelled data set"
 EXAMPLE = "owseg eval --data camvid --root CamVid --split test --json figures.json"
+
+TRACKS = {"anomaly": ANOMALY_TRACK, "obstacle": OBSTACLE_TRACK}
+"""Rules of components by name."""
+
+DATA_TRACKS = {"road_obstacle21": "obstacle", "lost_and_found": "obstacle"}
+"""Rules of the data sets that the benchmark judges by those of obstacles."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +60,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only the images that a file lists, one name a line (see 'owseg data goss')",
     )
     parser.add_argument("--max-frames", type=positive_int, help="stop after so many images")
+    parser.add_argument(
+        "--components",
+        choices=tuple(TRACKS),
+        help="sizes that count as a component, by SegmentMeIfYouCan's tracks (default: that of "
+        "the data set, else anomaly)",
+    )
+    parser.add_argument(
+        "--best-f1",
+        action="store_true",
+        help="also cut components at the threshold of the best pixel F1, as SegmentMeIfYouCan "
+        "does; takes a second pass",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the reliability diagram")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     add_model_arguments(parser)
     add_bar_argument(parser)
@@ -61,8 +82,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     for text in args.require:
         parse_bar(text)
-    if args.json is not None:
-        make_folder(args.json.parent)
+    for file in (args.json, args.plot):
+        if file is not None:
+            make_folder(file.parent)
     reader = open_dataset(args.data, args.root, args.split)
     with engine_from(args) as engine:
         if args.truth_map is None:
@@ -70,9 +92,16 @@ def run(args: argparse.Namespace) -> int:
         else:
             truth_map = load_truth_map(args.truth_map)
         pipeline = pipeline_from(args, engine)
-        evaluation = evaluation_for(pipeline, truth_map)
+        rules = TRACKS[args.components or DATA_TRACKS.get(args.data, "anomaly")]
+        evaluation = evaluation_for(pipeline, truth_map, rules)
         samples = list(reader if args.names is None else listed(reader, args.names))
-        metrics = evaluate(reader, pipeline, evaluation, samples[: args.max_frames])
+        samples = samples[: args.max_frames]
+        metrics = evaluate(reader, pipeline, evaluation, samples)
+        if args.best_f1:
+            metrics["components_best_f1"] = components_at_best_f1(pipeline, evaluation, samples)
+    if args.plot is not None:
+        found = evaluation.calibration.compute()
+        plot_reliability(found.bins, found.ece, args.plot, metrics["source"])
     if args.json is not None:
         write_json(args.json, metrics)
     print_metrics(metrics, as_json=False)
@@ -107,9 +136,37 @@ def evaluate(
         "model": pipeline.manifest.name,
         "engine": pipeline.engine.name,
         "threshold": pipeline.threshold,
+        "calibrated": pipeline.calibrated,
         "frames": len(samples),
         "fps": len(samples) / (time.perf_counter() - started),
         "latency_ms": latency.compute(),
         **claims.metrics(),
         **evaluation.metrics(),
+    }
+
+
+def components_at_best_f1(
+    pipeline: Pipeline, evaluation: Evaluation, samples: Sequence[Sample]
+) -> dict[str, Any] | None:
+    """Cut the score into components at the threshold with the best pixel F1 of the same data.
+
+    Returns:
+        The threshold and the figures of the components; None without anomalous pixels.
+    """
+    threshold = evaluation.pixels.threshold_at_best_f1()
+    if threshold is None:
+        return None
+    metric = ComponentMetric(evaluation.components.rules)
+    with closing(Bar(len(samples), "components")) as bar:
+        for index, sample in enumerate(bar(samples)):
+            image, labels = sample.load()
+            result = pipeline.process(Frame(image=image, index=index), group=False)
+            truth = evaluation.scored_truth(labels)
+            metric.update(result.anomaly > threshold, truth.anomaly, truth.valid)
+    rules = metric.rules
+    return {
+        "threshold": threshold,
+        "min_prediction": rules.min_prediction,
+        "min_truth": rules.min_truth,
+        **metric.compute().as_dict(),
     }

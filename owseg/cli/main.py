@@ -25,10 +25,12 @@ COMMANDS = {
     "demo": ("owseg.cli.demo", "replay a generated street drive through the shipped model"),
     "replay": ("owseg.cli.replay", "replay a ROS 2 bag or image folder through a model"),
     "eval": ("owseg.cli.evaluate", "evaluate a model on a labelled data set"),
+    "calibrate": ("owseg.cli.calibrate", "fit probabilities and promised thresholds to labels"),
+    "meta": ("owseg.cli.meta", "tell unknown objects from false alarms by how they look"),
     "build": ("owseg.cli.build", "build the TensorRT engine of a model"),
     "bench": ("owseg.cli.bench", "measure how fast a model runs, on every engine"),
     "prototypes": ("owseg.cli.prototypes", "learn new classes and look after those learnt"),
-    "data": ("owseg.cli.data", "prepare benchmarks from public data sets"),
+    "data": ("owseg.cli.data", "check public data sets, and prepare benchmarks from them"),
     "doctor": ("owseg.cli.doctor", "check the installation and say how to mend it"),
 }
 """Commands of the core by name: module and summary.

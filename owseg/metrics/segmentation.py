@@ -83,7 +83,7 @@ class SegmentationMetric:
         pred, truth = check_labels(pred, "the prediction"), check_labels(truth, "the truth")
         if pred.shape != truth.shape:
             raise TruthError(f"truth is {truth.shape}, but the prediction is {pred.shape}")
-        pairs = _count_pairs(pred, truth)
+        pairs = count_pairs(pred, truth)
         self._check_ids(pairs)
         known = self.num_classes
         self._confusion[:, :known] += pairs[:known, :known]
@@ -134,7 +134,7 @@ class SegmentationMetric:
         )
 
 
-def _count_pairs(pred: UInt8Array, truth: UInt8Array) -> Counts:
+def count_pairs(pred: UInt8Array, truth: UInt8Array) -> Counts:
     """(256, 256) int64: pixels by truth id and predicted id."""
     pairs = np.zeros(1 << 16, np.int64)
     for rows in row_blocks(truth.shape, _PIXELS_PER_COUNT):

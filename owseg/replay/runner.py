@@ -151,7 +151,7 @@ class Replay:
         return McapWriter(
             self.options.out / OUTPUT,
             self.pipeline.classes,
-            threshold=label_threshold(self.pipeline.threshold),
+            threshold=label_threshold(self.pipeline.published_threshold),
         )
 
     def _report(self) -> ReportBuilder:
@@ -192,6 +192,7 @@ class Replay:
             "model": manifest.name,
             "engine": self.pipeline.engine.name,
             "threshold": self.pipeline.threshold,
+            "calibrated": self.pipeline.calibrated,
             "interrupted": self._interrupted,
             "frames": self._frames,
             "drops": 0,

@@ -49,6 +49,25 @@ def test_eval(run, evaluate, tmp_path, messages):
     assert "mIoU" in out
 
 
+def test_eval_of_components_and_reliability(run, evaluate, tmp_path):
+    plot, file = tmp_path / "plots" / "reliability.png", tmp_path / "figures.json"
+    code, out, _ = run(
+        *evaluate("--best-f1", "--components", "obstacle", "--plot", plot, "--json", file)
+    )
+    assert code == 0
+    assert "open-mIoU" in out
+    assert plot.stat().st_size > 1000
+    figures = json.loads(file.read_text())
+    # cars have the score 1, all else lies well below: each frame has one, found pixel by pixel
+    best = figures["components_best_f1"]
+    assert (best["min_prediction"], best["min_truth"]) == (50, 10)
+    assert 0.1 < best["threshold"] < 1.0
+    # 36 pixels are enough for a true obstacle, not for a predicted one
+    assert (best["siou"], best["ppv"], best["f1"]) == (0.0, None, 0.0)
+    assert (best["true_components"], best["predicted_components"]) == (3, 0)
+    assert sum(entry["pixels"] for entry in figures["reliability"]) == 3 * 23 * 32
+
+
 def test_eval_stops_early_and_checks_bars(run, evaluate, messages):
     code, out, err = run(*evaluate("--max-frames", 2, "--require", "frames>=3"))
     assert code == 1
