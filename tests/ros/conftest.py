@@ -59,6 +59,15 @@ def ros_domain():
         yield int(os.environ["ROS_DOMAIN_ID"])
 
 
+@pytest.fixture(autouse=True)
+def same_log_level():
+    """Take back a log level that a test has asked for: rclpy keeps it for the process."""
+    yield
+    logging = sys.modules.get("rclpy.logging")
+    if logging is not None:
+        logging.set_logger_level("", logging.LoggingSeverity.INFO)
+
+
 class Peer:
     """A process that runs `peer.py`."""
 

@@ -557,6 +557,10 @@ class ExternalShutdownException(Exception):
     pass
 
 
+class InvalidHandle(RuntimeError):
+    pass
+
+
 class MultiThreadedExecutor:
     def __init__(self, num_threads=None, *, context=None):
         self.jobs = queue.SimpleQueue()
@@ -639,6 +643,7 @@ def modules():
             part("rclpy.context", "Context"),
             part(
                 "rclpy.exceptions",
+                "InvalidHandle",
                 "InvalidParameterTypeException",
                 "InvalidParameterValueException",
                 "NameValidationException",

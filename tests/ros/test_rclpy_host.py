@@ -323,3 +323,24 @@ def test_what_was_destroyed_is_forgotten(host):
         host.client(TRIGGER, "s").destroy()
         host.timer(60.0, print).cancel()
     assert len(host._belongings._items) <= 1
+
+
+def test_what_was_destroyed_while_rclpy_looked_at_it_is_no_error(open_runtime, fake, capfd):
+    taken, really = [], fake.MultiThreadedExecutor.spin_once
+
+    def spin_once(self, timeout_sec=None):
+        taken.append(timeout_sec)
+        if len(taken) in (2, 3):
+            raise {2: fake.InvalidHandle, 3: RuntimeError}[len(taken)]("destruction was requested")
+        return really(self, 0.01)
+
+    fake.MultiThreadedExecutor.spin_once = spin_once
+    open_runtime()
+    for _ in range(500):
+        if len(taken) > 5:
+            break
+        threading.Event().wait(0.01)
+    assert len(taken) > 5
+    err = capfd.readouterr().err
+    assert err.count("rclpy failed") == 1
+    assert "RuntimeError" in err

@@ -16,6 +16,7 @@ try:
     from rclpy.clock import Clock, ClockType
     from rclpy.context import Context
     from rclpy.exceptions import (
+        InvalidHandle,
         InvalidParameterTypeException,
         InvalidParameterValueException,
         NameValidationException,
@@ -48,6 +49,7 @@ __all__ = [
     "FloatingPointRange",
     "HistoryPolicy",
     "IntegerRange",
+    "InvalidHandle",
     "InvalidParameterTypeException",
     "InvalidParameterValueException",
     "LifecycleNodeMixin",

@@ -87,6 +87,8 @@ class RclpyRuntime(Process):
                 self._executor.spin_once(timeout_sec=_POLL_S)
             except ros.ExternalShutdownException:
                 return
+            except ros.InvalidHandle:  # destroyed while rclpy was about to wait for it
+                continue
             except Exception:
                 self._log.error(f"rclpy failed: {traceback.format_exc().rstrip()}")
 

@@ -219,7 +219,7 @@ def test_images_are_stamped_now_and_as_they_were_recorded_on_demand(
     now, then = watch("/now"), watch("/then")
     begun_ns = time.time_ns()
     camera(jpeg_bag, "/now", wait_for=2)
-    assert eventually(lambda: len(now["raw"]) == 4)
+    assert eventually(lambda: len(now["raw"]) == len(now["compressed"]) == 4)
     stamps = [stamp_ns(message) for message in now["raw"]]
     assert begun_ns <= stamps[0]
     assert stamps == [stamp_ns(m) for m in now["compressed"]]
