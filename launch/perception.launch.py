@@ -6,7 +6,7 @@ ros2 launch owseg_ros perception.launch.py image_topic:=/camera/image_raw
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
+from launch import EventHandler, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     OpaqueFunction,
@@ -14,6 +14,7 @@ from launch.actions import (
     Shutdown,
 )
 from launch.event_handlers import OnProcessExit
+from launch.events.process import ShutdownProcess, SignalProcess
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -21,6 +22,10 @@ PACKAGE = "owseg_ros"
 RESPAWN_DELAY_S = 2.0
 BAD_INPUT = 2
 """Exit code of a node that was given something unusable: to start it again is no use."""
+DONE = 0
+"""Exit code of perception when there is nothing more to do, as with `build_only`."""
+ASKED = "asked"
+"""Stands among exit codes where launch itself has told a node to end."""
 
 SHOWN = ("overlay", "anomaly/probability", "clusters/mask", "image")
 """Topics of the RViz configuration."""
@@ -73,7 +78,7 @@ def nodes(context):
         node("prototype_server", given, server, []),
         node("perception", given, perception, remappings),
     ]
-    found += [end_where_useless(action) for action in found]
+    found += [*map(end_where_useless, found), *end_where_done(found[1])]
     return [*found, rviz(given)] if is_true(given["rviz"]) else found
 
 
@@ -88,6 +93,30 @@ def end_where_useless(action):
         return Shutdown(reason=f"{event.process_name} cannot start, see above")
 
     return RegisterEventHandler(OnProcessExit(target_action=action, on_exit=on_exit))
+
+
+def end_where_done(action):
+    """Return what ends everything where a node comes to its end by itself in its first run."""
+    codes = []
+
+    def is_asked(event):
+        return isinstance(event, (ShutdownProcess, SignalProcess)) and event.process_matcher(action)
+
+    def on_asked(context):
+        codes.append(ASKED)
+
+    def on_exit(event, context):
+        codes.append(event.returncode)
+        if codes != [DONE] or context.is_shutdown:
+            return None
+        return Shutdown(reason=f"{event.process_name} is done")
+
+    return [
+        RegisterEventHandler(
+            EventHandler(matcher=is_asked, entities=OpaqueFunction(function=on_asked))
+        ),
+        RegisterEventHandler(OnProcessExit(target_action=action, on_exit=on_exit)),
+    ]
 
 
 def cameras(given):

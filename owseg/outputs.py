@@ -25,7 +25,8 @@ DETECTIONS = "clusters/detections"
 OVERLAY = "overlay"
 
 GROUPED = frozenset({CLUSTERS, DETECTIONS, OVERLAY})
-"""Topics that show the unknown objects: the others need no grouping."""
+"""Topics that show the unknown objects: the others need no grouping, unless a meta classifier
+drops some of them, which the mask shows, too."""
 
 OPACITY = 0.5
 """Of the classes in the overlay, unless another is chosen."""

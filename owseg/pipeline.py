@@ -110,6 +110,11 @@ class Pipeline:
         return self._calibration is not None
 
     @property
+    def meta(self) -> ObjectJudge | None:
+        """What judges the unknown objects; with one, `Result.open_set` too needs grouping."""
+        return self._meta
+
+    @property
     def classes(self) -> tuple[ClassInfo, ...]:
         """The classes that can appear in `known`, in the order of their ids."""
         return self._active.classes

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from owseg.bundle import shipped_model
 from owseg.datasets.truth_map import TruthMap
 from owseg.engines import ENGINES, Engine, open_engine
+from owseg.engines.compact import SCORES
 from owseg.engines.onnxruntime import DEVICES, HEADS
 from owseg.errors import UsageError
 from owseg.evaluation import Evaluation
@@ -43,6 +44,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(GROUPINGS),
         default="components",
         help="how unknown pixels become objects (components)",
+    )
+    parser.add_argument(
+        "--score",
+        choices=tuple(SCORES),
+        default="float32",
+        help="type in which scores leave a GPU; uint8 is a quarter of the bytes (float32)",
     )
     parser.add_argument(
         "--calibrated",
@@ -109,6 +116,7 @@ def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
         threshold=args.threshold,
         operating_point=args.operating_point,
         grouping=args.grouping,
+        score=args.score,
         calibrated=args.calibrated,
         meta=None if args.meta is None else load_meta(args.meta),
     )

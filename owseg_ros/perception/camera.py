@@ -7,7 +7,6 @@ import traceback
 
 from owseg.errors import ImageError, OwsegError
 from owseg.grouping import ClusterTracker
-from owseg.outputs import GROUPED
 from owseg.types import Frame
 from owseg_ros.hosts import Host
 from owseg_ros.hosts.base import Message, QosMismatch, Subscription
@@ -92,7 +91,8 @@ class Camera:
 
     def label(self) -> None:
         """Say what the ids of the next mask mean, if that has changed; runs in the group."""
-        self._outputs.label(self._model.pipeline.classes, self._model.settings.threshold)
+        threshold = self._model.published_threshold(self._model.settings)
+        self._outputs.label(self._model.pipeline.classes, threshold)
 
     # What others want to know ------------------------------------------------------------------
 
@@ -137,12 +137,13 @@ class Camera:
         if frame is None:
             return
         decoded = clock()
-        tracker = None if GROUPED.isdisjoint(topics) else self._tracker
+        tracker = self._tracker if self._model.needs_objects(topics) else None
         result = self._model.process(frame, settings, tracker)
         processed = clock()
         contents = render(result, settings, topics)
         rendered = clock()
-        self._outputs.label(result.classes, settings.threshold, message.header)
+        threshold = self._model.published_threshold(settings)
+        self._outputs.label(result.classes, threshold, message.header)
         unsent = self._outputs.publish(contents, message.header)
         published = clock()
         self._counters.count("processed")

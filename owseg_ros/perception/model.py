@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from owseg.engines import open_engine
 from owseg.grouping import ClusterTracker
+from owseg.meta.model import load_meta
+from owseg.outputs import GROUPED, MASK
 from owseg.pipeline import Pipeline
 from owseg.types import Frame, Result
 from owseg_ros.perception.parameters import Get, Load, Settings, settings_of
@@ -17,11 +21,31 @@ class SharedModel:
     Args:
         pipeline: around a loaded engine.
         settings: of the next frame; assign to it to change them.
+        judge: what `/diagnostics` calls the meta classifier of the pipeline; "" = it has none.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: Settings) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, judge: str = "") -> None:
         self.pipeline = pipeline
         self.settings = settings
+        self.judge = judge
+
+    def needs_objects(self, topics: Collection[str]) -> bool:
+        """Whether some of the topics cannot be made without looking for unknown objects.
+
+        The mask is one of them where objects may be dropped: it must not depend on who else
+        listens.
+        """
+        judged = self.pipeline.meta is not None and MASK in topics
+        return judged or not GROUPED.isdisjoint(topics)
+
+    def published_threshold(self, settings: Settings) -> float:
+        """Return a threshold on the scale of the published anomaly; in the thread of the frames.
+
+        Args:
+            settings: with the threshold of the score.
+        """
+        self.pipeline.threshold = settings.threshold
+        return self.pipeline.published_threshold
 
     def process(self, frame: Frame, settings: Settings, tracker: ClusterTracker | None) -> Result:
         """Run one frame; see `Pipeline.process`.
@@ -49,13 +73,22 @@ def open_model(load: Load, get: Get) -> SharedModel:
     Raises:
         OwsegError: the model, the engine, the device or a setting cannot be used.
     """
+    meta = None if load.meta is None else load_meta(load.meta)
     engine = open_engine(load.model, load.engine, load.device, fallback=load.fallback)
     try:
         settings = settings_of(get, engine.manifest)
-        pipeline = Pipeline(engine, threshold=settings.threshold, grouping=load.grouping)
+        pipeline = Pipeline(
+            engine,
+            threshold=settings.threshold,
+            grouping=load.grouping,
+            score=load.score,
+            calibrated=load.calibrated,
+            meta=meta,
+        )
         pipeline.warm_up()
         ClusterTracker().warm_up()
     except BaseException:
         engine.close()
         raise
-    return SharedModel(pipeline, settings)
+    judge = "" if meta is None else f"{load.meta}, fitted at the threshold {meta.threshold:g}"
+    return SharedModel(pipeline, settings, judge)

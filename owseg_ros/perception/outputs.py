@@ -83,7 +83,7 @@ class CameraOutputs:
 
         Args:
             classes: known and novel classes.
-            threshold: of the anomaly score, 0..1.
+            threshold: on the scale of the published anomaly, 0..1.
             header: of the frame; by default the time of the node.
         """
         news = (tuple(classes), threshold)

@@ -2,7 +2,8 @@
 
 When a parameter takes effect:
 
-    at configure   model, engine, fallback, device, grouping, cameras, image_transport
+    at configure   model, engine, fallback, device, score_type, grouping, meta, calibrated,
+                   cameras, image_transport
     at once        anomaly_threshold, operating_point, overlay_opacity, lazy,
                    max_age_ms, image_timeout_s
     at the start   autostart, build_only
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from owseg.bundle import shipped_model
 from owseg.engines import ENGINES
+from owseg.engines.compact import SCORES
 from owseg.errors import BundleError, UsageError
 from owseg.grouping import GROUPINGS
 from owseg.manifest import Manifest
@@ -60,10 +62,29 @@ def table() -> tuple[ParameterSpec, ...]:
             description="where the model runs: auto (a GPU if usable), cpu, cuda",
         ),
         ParameterSpec(
+            name="score_type",
+            default="float32",
+            choices=tuple(SCORES),
+            description="type in which anomaly scores leave a GPU; float16 halves their bytes, "
+            "uint8 quarters them and rounds to steps of 1/255; what is unknown stays the same",
+        ),
+        ParameterSpec(
             name="grouping",
             default="components",
             choices=tuple(GROUPINGS),
             description="how unknown pixels become objects",
+        ),
+        ParameterSpec(
+            name="meta",
+            default="",
+            description="meta classifier (.json, of 'owseg meta fit') that drops unknown objects "
+            "that look like false alarms; empty = all stay",
+        ),
+        ParameterSpec(
+            name="calibrated",
+            default=False,
+            description="publish probabilities of anomaly by the map of the model, of 'owseg "
+            "calibrate'; false = the anomaly score",
         ),
         ParameterSpec(
             name="cameras",
@@ -83,8 +104,8 @@ def table() -> tuple[ParameterSpec, ...]:
             default=BY_POINT,
             minimum=BY_POINT,
             maximum=1.0,
-            description="pixels with a larger anomaly score are unknown, 0..1; "
-            "-1 = that of operating_point",
+            description="pixels with a larger anomaly score are unknown, 0..1 (of the score, also "
+            "with calibrated); -1 = that of operating_point",
         ),
         ParameterSpec(
             name="operating_point",
@@ -155,7 +176,10 @@ class Load:
         engine: name of the engine.
         fallback: whether ONNX Runtime may stand in for it.
         device: where it runs.
+        score: type in which scores leave a GPU.
         grouping: name of the grouping.
+        meta: file of the meta classifier; None = none.
+        calibrated: whether probabilities are published.
         cameras: names of the cameras; one empty name = a camera without a name.
         transport: "raw" or "compressed".
     """
@@ -164,7 +188,10 @@ class Load:
     engine: str
     fallback: bool
     device: str
+    score: str
     grouping: str
+    meta: Path | None
+    calibrated: bool
     cameras: tuple[str, ...]
     transport: str
 
@@ -200,13 +227,16 @@ def load_of(get: Get) -> Load:
         raise UsageError(
             f"the parameter 'cameras' must hold different names, got [{', '.join(cameras)}]"
         )
-    model = str(get("model"))
+    model, meta = str(get("model")), str(get("meta"))
     return Load(
         model=Path(model).expanduser() if model else shipped_model(),
         engine=str(get("engine")),
         fallback=bool(get("fallback")),
         device=str(get("device")),
+        score=str(get("score_type")),
         grouping=str(get("grouping")),
+        meta=Path(meta).expanduser() if meta else None,
+        calibrated=bool(get("calibrated")),
         cameras=cameras or ("",),
         transport=str(get("image_transport")),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from owseg.pipeline import Pipeline
 from owseg_ros.diagnostics import Level, Status
 from owseg_ros.hosts.base import Clock
 from owseg_ros.perception.counters import Spread, Tally
@@ -138,9 +139,18 @@ def model_status(model: SharedModel | None, device: str, problem: str) -> Status
             "input": f"{manifest.width}x{manifest.height}",
             "classes": len(manifest.classes),
             "anomaly threshold": f"{model.settings.threshold:g}",
+            "published anomaly": _published(model.pipeline),
+            "meta classifier": model.judge or "-",
             "embedding space": engine.space,
         },
     )
+
+
+def _published(pipeline: Pipeline) -> str:
+    calibration = pipeline.manifest.calibration
+    if calibration is None or not pipeline.calibrated:
+        return "score"
+    return f"probability, calibrated on {calibration.fitted_on} ({calibration.method})"
 
 
 def prototype_status(model: SharedModel, servers: int, problem: str) -> Status:

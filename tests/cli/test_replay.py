@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import cv2
+import numpy as np
 import pytest
+from mcap.reader import make_reader
 
 LABELS = "/ground_truth/labels"
 SECOND = 10**9
@@ -26,6 +28,26 @@ def test_replay_writes_three_files_and_says_where(run, replay, street_bag, tmp_p
     ]
     assert out.splitlines()[0].split() == ["frames", "4"]
     assert str(tmp_path / "OUT" / "report.html") in out
+
+
+@pytest.mark.parametrize(
+    ("score", "rounded"),
+    [("float32", np.float32(100 / 255)), ("float16", np.float32(np.float16(100 / 255)))],
+)
+def test_the_type_in_which_scores_come_can_be_chosen(
+    run, replay, street_bag, tmp_path, score, rounded
+):
+    """The sky of the bag has blue 100, and is no number of float16."""
+    assert run(*replay(street_bag, "--score", score, "--max-frames", 1))[0] == 0
+    with open(tmp_path / "OUT" / "output.mcap", "rb") as file:
+        (data,) = (
+            message.data
+            for _, channel, message in make_reader(file).iter_messages()
+            if channel.topic == "/anomaly/probability"
+        )
+    found = np.frombuffer(data[-24 * 32 * 4 :], np.float32).reshape(24, 32)
+    assert found[0, -1] == pytest.approx(rounded, abs=1e-7)
+    assert np.float32(100 / 255) != np.float32(np.float16(100 / 255))
 
 
 @pytest.mark.parametrize("kind", ["folder", "mcap"])

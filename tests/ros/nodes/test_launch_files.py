@@ -106,6 +106,28 @@ class OnProcessExit:
         self.target_action, self.on_exit = target_action, on_exit
 
 
+class EventHandler:
+    def __init__(self, *, matcher, entities):
+        self.matches, self.entities = matcher, entities
+
+
+class ProcessEvent:
+    def __init__(self, wanted):
+        self.process_matcher = lambda action: action is wanted
+
+
+class ShutdownProcess(ProcessEvent):
+    pass
+
+
+class SignalProcess(ProcessEvent):
+    pass
+
+
+class ProcessStdin(ProcessEvent):
+    pass
+
+
 class TimerAction:
     def __init__(self, *, period, actions):
         self.period, self.actions = period, actions
@@ -126,12 +148,14 @@ class ThisLaunchFileDir:
 
 
 MODULES = {
-    "launch": [LaunchDescription],
+    "launch": [EventHandler, LaunchDescription],
     "launch.actions": [
         *(DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction),
         *(RegisterEventHandler, Shutdown, TimerAction),
     ],
     "launch.event_handlers": [OnProcessExit],
+    "launch.events": [],
+    "launch.events.process": [ShutdownProcess, SignalProcess],
     "launch.launch_description_sources": [PythonLaunchDescriptionSource],
     "launch.substitutions": [LaunchConfiguration, ThisLaunchFileDir],
     "launch_ros": [],
@@ -228,19 +252,70 @@ def test_arguments_reach_the_nodes(load):
 
 
 @pytest.mark.parametrize(
-    ("codes", "ends"), [([2], [True]), ([-9, 2], [False, False]), ([0, 1], [False, False])]
+    ("codes", "ends"), [([2], [True]), ([-9, 2], [False, False]), ([1, 0], [False, False])]
 )
 def test_a_node_that_cannot_start_ends_everything(load, codes, ends):
     """Once it has run, it is started again whatever happens."""
-    entities = run(load("perception"))
-    nodes = [item for item in entities if isinstance(item, Node)]
-    handlers = [e.event_handler for e in entities if isinstance(e, RegisterEventHandler)]
-    assert [handler.target_action for handler in handlers] == nodes
+    nodes, handlers = watched(load("perception"))
+    for node in nodes:
+        found = exits(handlers, node, codes)
+        assert [bool(actions) for actions in found] == ends
+        reasons = {action.reason for actions in found for action in actions}
+        assert reasons <= {"x-1 cannot start, see above"}
+
+
+def watched(entities):
+    """Return the nodes of perception.launch.py, and the handlers of events."""
+    found = run(entities)
+    nodes = [item for item in found if isinstance(item, Node)]
+    return nodes, [e.event_handler for e in found if isinstance(e, RegisterEventHandler)]
+
+
+def exits(handlers, node, codes, is_shutdown=False):
+    """Let a node end with each of the codes in turn; return what that starts."""
+    context = types.SimpleNamespace(is_shutdown=is_shutdown)
+    own = [h for h in handlers if isinstance(h, OnProcessExit) and h.target_action is node]
+    found = []
+    for code in codes:
+        event = types.SimpleNamespace(returncode=code, process_name="x-1")
+        answers = [handler.on_exit(event, context) for handler in own]
+        found.append([action for action in answers if action is not None])
+        assert all(isinstance(action, Shutdown) for action in found[-1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("codes", "ends"), [([0], [1]), ([0, 0], [1, 0]), ([1, 0], [0, 0]), ([-9, 0], [0, 0])]
+)
+def test_perception_that_is_done_ends_everything(load, codes, ends):
+    """As with `build_only`; once it has failed, it is started again whatever happens."""
+    (server, perception), handlers = watched(load("perception"))
+    assert [len(actions) for actions in exits(handlers, perception, codes)] == ends
+    assert not any(exits(handlers, server, codes))
+
+
+def test_perception_that_ends_with_the_rest_ends_nothing(load):
+    (_, perception), handlers = watched(load("perception"))
+    assert exits(handlers, perception, [0], is_shutdown=True) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("event", "whom", "ends"),
+    [
+        (ShutdownProcess, "perception", 0),
+        (SignalProcess, "perception", 0),
+        (ShutdownProcess, "prototype_server", 1),
+        (ProcessStdin, "perception", 1),
+    ],
+)
+def test_perception_that_launch_told_to_end_ends_nothing_else(load, event, whom, ends):
+    nodes, handlers = watched(load("perception"))
+    sent = event(next(node for node in nodes if node.name == whom))
     for handler in handlers:
-        events = [types.SimpleNamespace(returncode=n, process_name="x-1") for n in codes]
-        found = [handler.on_exit(event, None) for event in events]
-        assert [isinstance(action, Shutdown) for action in found] == ends
-        assert {action.reason for action in found if action} <= {"x-1 cannot start, see above"}
+        if isinstance(handler, EventHandler) and handler.matches(sent):
+            assert handler.entities.function(None) is None
+    (found,) = exits(handlers, nodes[1], [0])
+    assert len(found) == ends
 
 
 def test_cameras_are_a_list_and_are_not_remapped(load):

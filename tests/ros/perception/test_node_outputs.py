@@ -115,29 +115,29 @@ def dots():
 def one_by_one(friend, eventually):
     """Send images and wait for all outputs of each; return the messages in their order."""
 
-    def send(images, prefix="", send_one=friend.send, topic=None):
+    def send(images, prefix="", send_one=friend.send, topic=None, outputs=IMAGES):
         friend.listen_to_all(prefix)
+
+        def count():
+            return sum(name.endswith(outputs) for name, _ in friend.got)
+
         for image, stamp in zip(images, STAMPS, strict=False):
-            count = sum(name.endswith(IMAGES) for name, _ in friend.got)
+            wanted = count() + len(outputs)
             send_one(image, stamp, topic or f"{prefix}image")
-            wanted = count + len(IMAGES)
-            assert eventually(
-                lambda wanted=wanted: sum(name.endswith(IMAGES) for name, _ in friend.got) == wanted
-            )
+            assert eventually(lambda wanted=wanted: count() == wanted)
         return friend.got
 
     return send
 
 
 def test_every_output_has_the_bytes_of_the_offline_replay(
-    perception, friend, tricks, one_by_one, noise, tmp_path, kinds, eventually
+    perception, friend, tricks, one_by_one, noise, tmp_path, kinds
 ):
     tricks.manifest = fake_manifest(96, 128)
     images = [noise(96, 128), noise(48, 64, 1), noise(100, 200, 2), dots(), dots() * 0]
     perception()
     friend.listen(DETECTION_ARRAY, DETECTIONS)
-    got = one_by_one(images)
-    assert eventually(lambda: len(friend.of(DETECTIONS)) == 5)
+    got = one_by_one(images, outputs=(*IMAGES, DETECTIONS))
     expected = recorded(images, tmp_path, tricks.manifest)
     assert len(expected) == 1 + 5 * len((*IMAGES, DETECTIONS))
     for topic in IMAGES:

@@ -44,6 +44,7 @@ def test_defaults(store):
     assert load.model == shipped_model()
     assert (load.engine, load.device, load.grouping) == ("onnxruntime", "auto", "components")
     assert load.fallback is True
+    assert (load.score, load.meta, load.calibrated) == ("float32", None, False)
     assert (load.cameras, load.transport) == (("",), "raw")
     settings = parameters.settings_of(store.get, MANIFEST)
     assert settings.threshold == 0.5
@@ -60,6 +61,9 @@ def test_given_values(monkeypatch):
         model="~/street.onnx",
         cameras=("front", "rear"),
         image_transport="compressed",
+        score_type="uint8",
+        meta="~/meta.json",
+        calibrated=True,
         anomaly_threshold=0.25,
         overlay_opacity=1.0,
         lazy=False,
@@ -68,6 +72,8 @@ def test_given_values(monkeypatch):
     load = parameters.load_of(store.get)
     assert load.model == Path("/home/robot/street.onnx")
     assert (load.cameras, load.transport) == (("front", "rear"), "compressed")
+    assert load.meta == Path("/home/robot/meta.json")
+    assert (load.score, load.calibrated) == ("uint8", True)
     settings = parameters.settings_of(store.get, MANIFEST)
     assert (settings.threshold, settings.opacity) == (0.25, 1.0)
     assert (settings.lazy, settings.max_age_ms) == (False, 300.0)
@@ -104,6 +110,9 @@ def test_unusable_values_at_the_start():
         ("image_transport", "theora"),
         ("engine", "magic"),
         ("grouping", "magic"),
+        ("score_type", "int4"),
+        ("calibrated", "yes"),
+        ("meta", 1),
         ("cameras", (1, 2)),
     ],
 )
