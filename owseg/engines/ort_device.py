@@ -21,6 +21,8 @@ from owseg.engines.base import Outputs
 
 Array = npt.NDArray[np.generic]
 
+_NOTHING: Array = np.empty(0, np.float32)
+
 _KINDS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
 """Types of outputs in numpy, in the words of ONNX Runtime."""
 
@@ -116,9 +118,10 @@ class DeviceRunner:
 def _update(bound: _Bound, feed: Mapping[str, Array]) -> None:
     """Copy the image, and of the others what has changed."""
     for name, value in bound.inputs.items():
-        array = feed[name]
-        if name in bound.last:
-            if np.array_equal(bound.last[name], array):
-                continue
-            bound.last[name] = np.array(array)
-        value.update_inplace(np.ascontiguousarray(array))
+        array = np.ascontiguousarray(feed[name])
+        if name not in bound.last:
+            value.update_inplace(array)
+        elif not np.array_equal(bound.last[name], array):
+            bound.last[name] = _NOTHING  # as long as it is not known to be there
+            value.update_inplace(array)
+            bound.last[name] = array.copy()

@@ -171,3 +171,23 @@ def test_a_whole_bundle_on_the_device(tiny_bundle):
         "direction": (3, 2, 6, 8),
         "embedding": (3, 3, 6, 8),
     }
+
+
+def test_a_copy_that_failed_is_made_again(session, tiny_manifest):
+    runner = DeviceRunner(session, "cpu")
+    feed, other = feed_of(tiny_manifest), feed_of(tiny_manifest, threshold=0.3)
+    other["prototypes"] = other["prototypes"] * 0.5
+    runner.run(OUTPUTS, feed)
+    (bound,) = runner._bound.values()
+    whole = bound.inputs["prototypes"]
+
+    def refuse(array):
+        raise RuntimeError("the device is gone")
+
+    bound.inputs["prototypes"] = SimpleNamespace(update_inplace=refuse)
+    with pytest.raises(RuntimeError, match="gone"):
+        runner.run(OUTPUTS, other)
+    bound.inputs["prototypes"] = whole
+    found, _ = runner.run(OUTPUTS, other)
+    for name, want in zip(OUTPUTS, session.run(list(OUTPUTS), other), strict=True):
+        np.testing.assert_array_equal(found[name], want, err_msg=name)
