@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+import torch
+from torch import nn
 
 from owseg.bundle import Bundle, load_bundle
 from owseg.datasets import load_truth_map
@@ -36,7 +38,13 @@ from owseg_training.config import Recipe, ScoreConfig
 from owseg_training.incremental.network import PLMNetwork
 from owseg_training.models import DMLNet, build_network
 from owseg_training.models.dmlnet import MEAN, STD
-from owseg_training.scorers import SCORERS, CalibratedScore, Calibration
+from owseg_training.scorers import (
+    FITTED_SCORERS,
+    SCORERS,
+    CalibratedScore,
+    Calibration,
+    Cells,
+)
 
 TARGETS = ("SM86", "SM89", "SM120")
 """GPUs that graphs are built for: Ampere, Ada and Blackwell."""
@@ -101,13 +109,30 @@ def untrained_bundle(
     base = tuple(load_truth_map(recipe.data.truth_map).known_names)
     network = _network(recipe, len(base), heads)
     names = (*base, *(f"learnt {number}" for number in range(heads)))
-    spans = dict.fromkeys(SCORERS, _SPAN)
-    calibrated = CalibratedScore(chosen.method, chosen.form, spans, beta=chosen.beta)
+    spans = dict.fromkeys((*SCORERS, *FITTED_SCORERS), _SPAN)
+    state = random_state(chosen.method, len(base), int(network.prototypes.shape[1]))
+    calibrated = CalibratedScore(chosen.method, chosen.form, spans, beta=chosen.beta, fitted=state)
     metric = recipe.network.head == "metric"
     graph = OpenWorldGraph(network, calibrated, metric=metric).eval()
     model = export_onnx(graph, _manifest(recipe, chosen, names, network, heads))
     onnx.save(model, str(path))
     return load_bundle(path)
+
+
+def random_state(method: str, classes: int, size: int) -> nn.Module | None:
+    """Return a state of a score, fitted on noise; None for a score without one.
+
+    Args:
+        method: name of the score.
+        classes: N, known classes.
+        size: D, channels of the embedding.
+    """
+    if method not in FITTED_SCORERS:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(50 * classes) % classes
+    noise = torch.randn(len(labels), size, generator=generator)
+    return FITTED_SCORERS[method](Cells(noise, noise[:, :classes], labels))
 
 
 def graph_key(recipe: Recipe) -> tuple[Any, ...]:

@@ -119,6 +119,16 @@ def _trained(checkpoint: Path) -> Network:
 
 
 def _score(manifest: Manifest) -> CalibratedScore:
+    """Return the score of a bundle.
+
+    Raises:
+        UsageError: it has a state, which only the graph of the bundle holds.
+    """
+    if "state" in manifest.score:
+        raise UsageError(
+            f"torch cannot compute the score '{manifest.score['method']}' of '{manifest.name}': "
+            "what was fitted is in the graph of the bundle only; leave torch out"
+        )
     constants: Any = manifest.score.get("constants") or {}
     return CalibratedScore(
         str(manifest.score["method"]),

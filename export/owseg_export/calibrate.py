@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from owseg.datasets import DatasetReader, Sample, Truth, TruthMap
@@ -17,6 +17,7 @@ from owseg_export.trained import TrainedNetwork
 from owseg_training.config import ScoreConfig
 from owseg_training.data.resize import load_at
 from owseg_training.scorers import (
+    FITTED_SCORERS,
     METRIC_ONLY,
     SCORERS,
     UNKNOWN_SCORERS,
@@ -64,7 +65,7 @@ def available_scores(trained: TrainedNetwork) -> tuple[str, ...]:
     """Return the raw scores that a network's head supports."""
     own = UNKNOWN_SCORERS if trained.base.unknown else {}
     usable = (name for name in SCORERS if trained.metric or name not in METRIC_ONLY)
-    return (*usable, *own)
+    return (*usable, *own, *FITTED_SCORERS)
 
 
 def fit_constants(
@@ -72,6 +73,7 @@ def fit_constants(
     data: Iterator[tuple[UInt8Array, Truth]],
     config: ScoreConfig,
     methods: Sequence[str],
+    fitted: Mapping[str, nn.Module] | None = None,
 ) -> dict[str, Calibration]:
     """Fit the constants of raw scores on the known-class pixels of a data set.
 
@@ -79,8 +81,10 @@ def fit_constants(
         trained: the network.
         data: images with truth, at the network's size.
         config: the quantile.
-        methods: names in `SCORERS`.
+        methods: names in `SCORERS` or `FITTED_SCORERS`.
+        fitted: states of the latter, by name.
     """
+    states = fitted or {}
     rng = np.random.default_rng(0)
     values: dict[str, list[Tensor]] = {method: [] for method in methods}
     for image, truth in data:
@@ -90,7 +94,8 @@ def fit_constants(
             continue
         chosen = torch.from_numpy(rng.choice(known, min(PIXELS_PER_IMAGE, known.size), False))
         for method in methods:
-            values[method].append(get_scorer(method)(evidence).flatten()[chosen])
+            raw = get_scorer(method, states.get(method))(evidence)
+            values[method].append(raw.flatten()[chosen])
     return {
         method: fit_calibration(
             torch.cat(values[method]), config.scale_quantile, _ceiling(method, trained)

@@ -31,6 +31,7 @@ from owseg_export.calibrate import (
     needed_scores,
     operating_points,
 )
+from owseg_export.fitted import fingerprint, fit_scores
 from owseg_export.graph import OpenWorldGraph
 from owseg_export.parity import ParityLimits, check_parity
 from owseg_export.to_onnx import export_onnx, save_onnx
@@ -38,13 +39,14 @@ from owseg_export.trained import TrainedNetwork, load_trained
 from owseg_training.config import Recipe, ScoreConfig
 from owseg_training.incremental.checkpoint import PLMCheckpoint
 from owseg_training.models.dmlnet import MEAN, STD
-from owseg_training.scorers import METRIC_ONLY, UNKNOWN_SCORERS, CalibratedScore, get_scorer
+from owseg_training.scorers import METRIC_ONLY, UNKNOWN_SCORERS, CalibratedScore, check_name
 
 SLOTS = 32
 
 LICENSES = {
     "camvid": "CamVid as distributed with the SegNet tutorial: CC BY-NC 4.0, non-commercial use",
     "cityscapes": "Cityscapes: non-commercial research use, see its own terms",
+    "coco": "COCO: images from Flickr under their own terms, annotations CC BY 4.0",
     "scenes": "procedural scenes of this project: Apache-2.0",
 }
 
@@ -114,12 +116,16 @@ def export_bundle(checkpoint: Path, options: ExportOptions) -> Manifest:
     )
     truth_map = load_truth_map(recipe.data.truth_map)
     names = trained.checkpoint.class_names
+    needed = needed_scores(config.method)
+    fitted, cells = fit_scores(trained, frames(reader, truth_map, names, size), needed)
     constants = fit_constants(
-        trained, frames(reader, truth_map, names, size), config, needed_scores(config.method)
+        trained, frames(reader, truth_map, names, size), config, needed, fitted
     )
-    score = CalibratedScore(config.method, config.form, constants, beta=config.beta)
+    score = CalibratedScore(
+        config.method, config.form, constants, beta=config.beta, fitted=fitted.get(config.method)
+    )
     metric = accumulate(trained, score, frames(reader, truth_map, names, size))
-    manifest = _manifest(trained, reader, truth_map, score, config, metric, size, options)
+    manifest = _manifest(trained, reader, truth_map, score, config, metric, size, options, cells)
     data = _parity_data(reader, truth_map, names, size, options.parity_frames)
     return _write_checked(trained, score, manifest, data, options)
 
@@ -162,8 +168,7 @@ def _check_target(out: Path) -> None:
 
 def _check_choices(trained: TrainedNetwork, config: ScoreConfig, point: str) -> None:
     """Refuse names that do not exist before the long work."""
-    for name in needed_scores(config.method):
-        get_scorer(name)
+    check_name(config.method)
     if config.method in METRIC_ONLY and not trained.metric:
         raise UsageError(f"the score '{config.method}' needs a metric head; this one is softmax")
     if config.method in UNKNOWN_SCORERS and not trained.base.unknown:
@@ -198,6 +203,7 @@ def _manifest(
     metric: PixelAnomalyMetric,
     size: tuple[int, int],
     options: ExportOptions,
+    cells: int,
 ) -> Manifest:
     checkpoint, space = trained.checkpoint, reader.label_space
     prototypes = trained.network.prototypes.numpy()
@@ -224,6 +230,7 @@ def _manifest(
                 name: {"low": c.low, "high": c.high} for name, c in score.calibrations.items()
             },
             "fitted_on": f"{reader.name} {reader.split}, known pixels",
+            **_state(score, fitted_on, cells),
         },
         operating_points=(*operating_points(metric, fitted_on), *_decided(config)),
         default_operating_point=options.default_point,
@@ -231,6 +238,15 @@ def _manifest(
         license=_license(trained),
         heads=len(trained.class_names) - len(checkpoint.class_names),
     )
+
+
+def _state(score: CalibratedScore, fitted_on: str, cells: int) -> dict[str, Any]:
+    """Say what the state of a fitted score, which is in the graph, was fitted on."""
+    if score.fitted is None:
+        return {}
+    values = sum(value.numel() for value in score.fitted.state_dict().values())
+    noted = {"data": fitted_on, "cells": cells, "values": values}
+    return {"state": {**noted, "sha256": fingerprint(score.fitted)}}
 
 
 def _decided(config: ScoreConfig) -> tuple[OperatingPoint, ...]:
@@ -264,7 +280,11 @@ def _without_folders(recipe: Recipe) -> Recipe:
     """Keep only the names of files: a bundle must not tell where it was made."""
     return replace(
         recipe,
-        data=replace(recipe.data, truth_map=Path(recipe.data.truth_map).name),
+        data=replace(
+            recipe.data,
+            truth_map=Path(recipe.data.truth_map).name,
+            outliers=replace(recipe.data.outliers, root=""),
+        ),
         network=replace(recipe.network, init=Path(recipe.network.init).name),
     )
 
@@ -274,6 +294,8 @@ def _license(trained: TrainedNetwork) -> dict[str, str]:
     terms = [LICENSES.get(data.dataset, f"{data.dataset}: see its own terms")]
     if data.scenes or trained.checkpoint.recipe.augment.paste:
         terms.append(LICENSES["scenes"])
+    if data.outliers.share:
+        terms.append(LICENSES.get(data.outliers.dataset, f"{data.outliers.dataset}: its own terms"))
     if trained.checkpoint.recipe.network.init:
         terms.append("backbone pre-trained in another run: the terms of its data apply too")
     return {"training_data": "; ".join(terms), "weights": "same terms as the training data"}

@@ -87,7 +87,7 @@ class OpenWorldGraph(nn.Module):
         output = self.network(image.float().permute(0, 3, 1, 2) / 255.0)
         embedding = output.embedding.float()
         lifted = resize(_lift(embedding), size)
-        evidence = self._evidence(lifted)
+        evidence = self._evidence(lifted)._replace(embedding=embedding)
         anomaly = self.score(evidence)
         nearest, slot = _nearest_novel(lifted, prototypes, prototype_radius, prototype_valid)
         claimed = nearest < self._limit(evidence)

@@ -65,12 +65,29 @@ class TrainedNetwork:
             images_BHW3: (B, H, W, 3) uint8 RGB.
         """
         size = (int(images_BHW3.shape[1]), int(images_BHW3.shape[2]))
-        embedding = self.base(images_BHW3.permute(0, 3, 1, 2).float() / 255.0).embedding
+        return self.evidence_of(images_BHW3.permute(0, 3, 1, 2).float() / 255.0, size)
+
+    def evidence_of(self, x_B3HW: Tensor, size: tuple[int, int] | None = None) -> Evidence:
+        """Return the evidence at a size, or at the network's stride; the same with gradients.
+
+        Args:
+            x_B3HW: (B, 3, H, W) RGB in 0..1.
+            size: (height, width); None = as the network gives it.
+        """
+        return self.evidence_from(self.base(x_B3HW).embedding, size)
+
+    def evidence_from(
+        self, embedding_BDHW: Tensor, size: tuple[int, int] | None = None
+    ) -> Evidence:
+        """Return the evidence of an embedding at the network's stride; otherwise as above."""
+        f = embedding_BDHW
+        size = size or (int(f.shape[-2]), int(f.shape[-1]))
         if not self.metric:
-            return softmax_evidence(resize(embedding, size), unknown=self.base.unknown)
-        distances = squared_distances(embedding, self.network.prototypes)
-        distances = resize(distances, size)
-        return Evidence(-distances, distances)
+            evidence = softmax_evidence(resize(f, size), unknown=self.base.unknown)
+        else:
+            distances = resize(squared_distances(f, self.network.prototypes), size)
+            evidence = Evidence(-distances, distances)
+        return evidence._replace(embedding=f)
 
     @torch.no_grad()
     def labels(self, images_BHW3: Tensor, evidence: Evidence) -> Tensor:

@@ -136,7 +136,7 @@ def _open(
         return Contestant(name=name, precision=precision, engine=engine, splits=False)
     if peers is None:
         raise MissingDependencyError(f"'{name}' is not installed: pip install 'owseg_ros[train]'")
-    place = device if device != "auto" else _place(bundle)
+    place = device if device != "auto" else _place()
     engine = peers.open(name, bundle.manifest, checkpoint, place, threads)
     # Of every precision torch runs the float32 network that it was made from.
     return Contestant(name=name, precision="fp32", engine=engine, splits=True)
@@ -159,7 +159,7 @@ def _onnxruntime(bundle: Bundle, name: str, device: str, threads: int) -> Contes
     )
 
 
-def _place(bundle: Bundle) -> str:
+def _place() -> str:
     """Where "auto" leads."""
     import onnxruntime
 

@@ -45,16 +45,21 @@ class BddAnomaly(Bdd100k):
     )
 
     @classmethod
+    def missing(cls, root: Path, split: str) -> str:
+        """Name the first thing that a split lacks; "" where all folders are there."""
+        return next(filter(None, (Bdd100k.missing(root, part) for part in _parts(split))), "")
+
+    @classmethod
     def pairing(cls, root: Path, split: str) -> Pairing:
         """Find the files of a split; the label maps are read.
 
         Raises:
             DatasetError: a label map cannot be read.
         """
-        test = split == "test"
-        parts = [Bdd100k.pairing(root, name) for name in (("train", "val") if test else (split,))]
+        parts = [Bdd100k.pairing(root, part) for part in _parts(split)]
+        wanted = split == "test"
         chosen = [
-            sample for part in parts for sample in part.samples if shows_anomaly(sample) is test
+            sample for part in parts for sample in part.samples if shows_anomaly(sample) is wanted
         ]
         unlabelled = tuple(pair for part in parts for pair in part.unlabelled)
         return Pairing(
@@ -63,6 +68,11 @@ class BddAnomaly(Bdd100k):
             orphans=tuple(pair for part in parts for pair in part.orphans),
             images=len(chosen),
         )
+
+
+def _parts(split: str) -> tuple[str, ...]:
+    """Return the splits of BDD100K that a split is drawn from."""
+    return ("train", "val") if split == "test" else (split,)
 
 
 def shows_anomaly(sample: Sample) -> bool:

@@ -68,7 +68,7 @@ class CocoSample(Sample):
                 crowd = thing.get("iscrowd")
                 value = IGNORE_ID if crowd else CATEGORIES[thing["category_id"]]
                 _draw(labels, thing["segmentation"], value)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, cv2.error) as error:
             raise DatasetError(
                 f"{self.label_path}: an annotation of image {self.name} is not as expected "
                 f"({error!r})"
@@ -79,8 +79,9 @@ class CocoSample(Sample):
 def _draw(labels: UInt8Array, outline: Any, value: int) -> None:
     """Draw one object: polygons as [x, y, x, y, ...] in pixels, or counts of runs by columns."""
     if isinstance(outline, list):
-        corners = [np.asarray(flat, np.float64).reshape(-1, 2) for flat in outline]
-        cv2.fillPoly(labels, [np.floor(xy).astype(np.int32) for xy in corners], value)
+        for flat in outline:  # one by one: where two overlap, fillPoly would leave a hole
+            corners = np.asarray(flat, np.float64).reshape(-1, 2)
+            cv2.fillPoly(labels, [np.floor(corners).astype(np.int32)], value)
         return
     counts = outline["counts"]
     height, width = outline["size"]

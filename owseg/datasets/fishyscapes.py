@@ -28,6 +28,7 @@ github.com/SegmentMeIfYouCan/road-anomaly-benchmark; licence: https://fishyscape
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,11 @@ from owseg.types import UInt8Array
 _NUMBER = r"\d+_"
 _LABELS, _OVERLAY, _IMAGE = "_labels.png", "_rgb.npz", "_leftImg8bit.png"
 _CODES = plain_codes(2)
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What a damaged archive of numpy raises."""
 
 
 def _layout(labels: str, images: Files) -> Layout:
@@ -98,7 +104,7 @@ class OverlaySample(CodedSample):
         try:
             with self.overlay_path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return np.asarray(file["rgb"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise DatasetError(
                 f"{self.overlay_path} is no readable overlay with an array 'rgb' ({error})"
             ) from error

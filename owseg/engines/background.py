@@ -13,6 +13,11 @@ from owseg.errors import EngineError
 
 _PREFIX = "owseg: "
 _PATIENCE_S = 5.0
+_OWSEG = (
+    "import sys; sys.path[:] = filter(None, sys.path); from owseg.cli import main; sys.exit(main())"
+)
+"""The command `owseg`; unlike with `python -m`, what lies in the working directory (a checkout
+called tensorrt, say) is not imported."""
 
 Tell = Callable[[str], None]
 """Is told in a few words what is going on."""
@@ -29,7 +34,7 @@ def build_in_background(model: Path, tell: Tell, stop: threading.Event) -> None:
     Raises:
         EngineError: the build failed, and why; or it was stopped.
     """
-    command = [sys.executable, "-m", "owseg", "build", str(model), "--nice"]
+    command = [sys.executable, "-c", _OWSEG, "build", str(model), "--nice"]
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import struct
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from owseg.datasets import READERS, load_truth_map, open_dataset
 from owseg.datasets.bdd_anomaly import ANOMALIES
+from owseg.datasets.check import check_dataset
 from owseg.datasets.coco import CATEGORIES
 from owseg.datasets.lost_and_found import EMPTY, TEST_IMAGES, without_known
 from owseg.errors import DatasetError
@@ -255,6 +258,26 @@ def test_bdd_anomaly_divides_by_what_the_maps_show(plant, tmp_path):
     assert truth_map.apply(labels, truth_map.known_names).anomaly.sum() == (labels == 18).sum() > 0
 
 
+@pytest.mark.parametrize(
+    ("gone", "more"),
+    [
+        ("images/10k/val", ["labels/sem_seg/masks/val"]),
+        ("images/10k/val", []),
+        ("labels/sem_seg/masks/val", []),
+        ("images/10k/train", []),
+    ],
+)
+def test_bdd_anomaly_needs_both_parts_for_its_test(plant, gone, more):
+    root, _ = plant("bdd_anomaly", "test")
+    for folder in (gone, *more):
+        shutil.rmtree(root / folder)
+    refuses(f"no BDD-Anomaly folder: .*{gone} is missing", "bdd_anomaly", root, "test")
+    report = check_dataset(READERS["bdd_anomaly"], root, lambda samples, *_: samples, split="test")
+    assert [f.text for f in report.splits[0].findings if f.kind == "folder"] == [
+        f"{root / gone} is missing"
+    ]
+
+
 def test_idd_reads_both_kinds_of_image(plant):
     root, _ = plant("idd", "train", 1)
     save(root / "leftImg8bit/train/7/b_leftImg8bit.jpg", np.zeros((4, 6, 3), np.uint8))
@@ -350,6 +373,25 @@ def test_overlays_that_cannot_be_read(plant):
     refuses("is no readable overlay", "fishyscapes_static", root, "val")
 
 
+def test_overlays_that_are_damaged_anywhere(plant):
+    root, names = plant("fishyscapes_static", "val", 1)
+    file = root / "fs_val_v3" / f"{names[0]}_rgb.npz"
+    np.savez_compressed(file, rgb=np.arange(4 * 6 * 3, dtype=np.int16).reshape(4, 6, 3))
+    whole = file.read_bytes()
+    (sample,) = open_dataset("fishyscapes_static", root, "val")
+    said = []
+    for place, mask in itertools.product(range(len(whole)), (0xFF, 0x01)):
+        broken = bytearray(whole)
+        broken[place] ^= mask
+        file.write_bytes(broken)
+        try:
+            sample.load_image()
+        except DatasetError as error:
+            said.append(str(error))
+    assert len(said) > len(whole)
+    assert all("is no readable overlay" in text for text in said)
+
+
 def test_the_benchmarks_of_segment_me_read_the_validation_part_only(plant):
     for name in ("road_anomaly21", "road_obstacle21"):
         root, names = plant(name, "val", 2)
@@ -376,6 +418,24 @@ def test_coco_draws_small_objects_over_large_ones(plant):
     want[0:4, 0:4] = bus
     want[1:3, 1:3] = person
     np.testing.assert_array_equal(sample.load()[1], want)
+
+
+def test_coco_objects_of_several_parts_have_no_hole_where_they_overlap(plant):
+    root, _ = plant("coco", "val", 1)
+    left, right = [0, 0, 4, 0, 4, 3, 0, 3], [1, 0, 5, 0, 5, 3, 1, 3]
+    (sample,) = open_dataset("coco", root, "val")
+    bus = {"category_id": 6, "area": 9.0, "segmentation": [left, right]}
+    labels = replace(sample, objects=(bus,)).load_labels()
+    np.testing.assert_array_equal(labels, np.full((4, 6), CATEGORIES[6]))
+
+
+@pytest.mark.parametrize("outline", [[[]], [[1]], [1], [["a", "b"]], None, {"size": [4, 6]}])
+def test_coco_outlines_that_are_none(plant, outline):
+    root, _ = plant("coco", "val", 1)
+    (sample,) = open_dataset("coco", root, "val")
+    bus = {"category_id": 6, "area": 9.0, "segmentation": outline}
+    with pytest.raises(DatasetError, match="an annotation of image 000000000000 is not as expect"):
+        replace(sample, objects=(bus,)).load_labels()
 
 
 def test_coco_categories_are_the_official_ones():

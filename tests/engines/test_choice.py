@@ -244,6 +244,18 @@ def test_the_build_tells_how_far_it_is(nvidia, tiny, cache):
     assert len(cache.entries()) == 1
 
 
+def test_the_build_imports_nothing_from_the_working_directory(
+    nvidia, tiny, cache, monkeypatch, tmp_path
+):
+    nvidia()
+    for name in ("owseg", "tensorrt"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    build_in_background(tiny.path, lambda text: None, threading.Event())
+    assert len(cache.entries()) == 1
+
+
 def test_the_build_can_be_stopped(nvidia, tiny, cache):
     nvidia(fail={"sleep": 60})
     stop, heard = threading.Event(), []

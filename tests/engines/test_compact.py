@@ -60,6 +60,24 @@ def test_the_graph_rounds_as_the_host_does(tiny_bundle, tiny_manifest, pictures,
     np.testing.assert_array_equal(half, narrow("anomaly_f16", anomaly))
 
 
+def test_the_graph_rounds_any_score_as_the_host_does(scores):
+    onnx = pytest.importorskip("onnx")
+    helper, shape = onnx.helper, [1, 1, scores.size]
+    given, score = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name in ("given", "anomaly")
+    )
+    node = helper.make_node("Identity", ["given"], ["anomaly"])
+    graph = helper.make_graph([node], "scores", [given], [score])
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    session = onnxruntime.InferenceSession(add_compact(model), providers=["CPUExecutionProvider"])
+    for name, found in zip(
+        COMPACT, session.run(COMPACT, {"given": scores.reshape(shape)}), strict=True
+    ):
+        np.testing.assert_array_equal(found[0, 0], narrow(name, scores))
+
+
 def test_a_graph_is_extended_once_and_is_a_graph(tiny_bundle):
     onnx = pytest.importorskip("onnx")
     plain = tiny_bundle.read_bytes()

@@ -24,7 +24,7 @@ from owseg_export.calibrate import (
 )
 from owseg_export.trained import TrainedNetwork, load_trained
 from owseg_training.config import ScoreConfig
-from owseg_training.scorers import SCORERS, CalibratedScore, Calibration
+from owseg_training.scorers import FITTED_SCORERS, SCORERS, CalibratedScore, Calibration
 
 KNOWN = ("sky", "building", "road", "tree")
 N, T = 4, 3.0
@@ -125,9 +125,9 @@ def test_without_anomalies_only_thresholds_on_normal_pixels_exist() -> None:
 
 
 def test_scores_of_each_head(trained: TrainedNetwork, softmax_checkpoint: Path) -> None:
-    assert available_scores(trained) == tuple(SCORERS)
+    assert available_scores(trained) == (*SCORERS, *FITTED_SCORERS)
     plain = available_scores(load_trained(softmax_checkpoint))
-    assert plain == ("msp", "max_logit", "entropy", "energy")
+    assert plain == ("msp", "max_logit", "entropy", "energy", *FITTED_SCORERS)
     assert needed_scores("mixture") == ("eds",)
     assert needed_scores("energy") == ("energy",)
 

@@ -22,7 +22,7 @@ from owseg_export.trained import TrainedNetwork, load_trained
 from owseg_training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from owseg_training.config import NetworkConfig, ScoreConfig
 from owseg_training.models import DMLNet, build_network
-from owseg_training.scorers import CalibratedScore
+from owseg_training.scorers import FITTED_SCORERS, CalibratedScore
 
 SIZE, N, BETA = (64, 96), 4, 5.0
 
@@ -159,7 +159,8 @@ def test_the_parity_gate_notices_another_beta(
 
 
 def test_scores_of_the_network(trained: TrainedNetwork) -> None:
-    assert available_scores(trained) == ("msp", "max_logit", "entropy", "energy", "n_plus_1")
+    found = available_scores(trained)
+    assert found == ("msp", "max_logit", "entropy", "energy", "n_plus_1", *FITTED_SCORERS)
 
 
 @pytest.mark.parametrize(

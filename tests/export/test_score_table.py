@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from owseg_training.scorers import SCORERS, CalibratedScore
+from owseg_training.scorers import FITTED_SCORERS, SCORERS, CalibratedScore, density
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "score_table.py"
 
@@ -26,6 +26,12 @@ def script() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the fit of the flow end early."""
+    monkeypatch.setattr(density, "STEPS", 10)
 
 
 def run(script: Any, monkeypatch: pytest.MonkeyPatch, *argv: object) -> None:
@@ -46,7 +52,7 @@ def test_figures_equal_scikit_learn(
     options = ("--root", camvid_tree, "--markdown", files[0], "--json", files[1])
     run(script, monkeypatch, checkpoint, *options)
     table = json.loads(files[1].read_text())["scores"]
-    assert list(table) == [*SCORERS, "mixture"]
+    assert list(table) == [*SCORERS, *FITTED_SCORERS, "mixture"]
     scores, truths = [], []
     eds = CalibratedScore("eds", "paper", {})
     for image, truth in exported.frames:
@@ -61,21 +67,26 @@ def test_figures_equal_scikit_learn(
     assert found["per_image"]["auroc"] == pytest.approx(np.mean(each), abs=1e-3)
     text = files[0].read_text()
     assert capsys.readouterr().out == text
-    assert text.count("\n") == 2 + 2 * 7
+    assert text.count("\n") == 2 + 2 * (7 + len(FITTED_SCORERS))
     assert f"| {100 * found['pooled']['auroc']:.1f} |" in text
 
 
-def test_a_softmax_head_has_its_four_scores(
+def test_a_softmax_head_has_no_distances_and_may_have_company(
     script: Any,
     softmax_checkpoint: Path,
     camvid_tree: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(script, monkeypatch, softmax_checkpoint, "--root", camvid_tree)
+    options = ("--root", camvid_tree, "--members", softmax_checkpoint)
+    run(script, monkeypatch, softmax_checkpoint, *options)
     text = capsys.readouterr().out
-    assert text.count("\n") == 2 + 2 * 4
-    assert "eds" not in text
+    rows = [line.split("|")[1:] for line in text.splitlines()[2:]]
+    names = ["msp", "max_logit", "entropy", "energy", *FITTED_SCORERS, "odin", "ensemble"]
+    assert [row[0].strip() for row in rows[::2]] == names
+    figures = {row[0].strip(): row[5:8] for row in rows[1::2]}  # scaled for each image by itself
+    assert figures["ensemble"] == figures["entropy"]  # of two that are the same
+    assert all(float(row[8]) > 0 for row in rows)  # times the network alone
 
 
 def test_bad_input_is_one_line(

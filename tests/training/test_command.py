@@ -41,6 +41,7 @@ def test_a_short_run(camvid_tree: Path, tmp_path: Path, capsys: pytest.CaptureFi
         (("camvid_huge", "--root", "x", "--out", "y"), "invalid choice: 'camvid_huge'"),
         (("camvid_tiny", "--root", "x"), "--out"),
         (("camvid_tiny", "--root", "x", "--out", "y", "--steps", "0"), "at least 1, got '0'"),
+        (("camvid_tiny", "--root", "x", "--out", "y", "--seed=-1"), "0 to 4294967295, got '-1'"),
         (("camvid_tiny", "--root", "x", "--out", "{tmp}/file"), "cannot create the folder"),
         (
             ("camvid_tiny", "--root", "x", "--out", "{tmp}/out", "--truth-map", "camvid_z"),

@@ -154,6 +154,21 @@ def test_few_candidates_are_all_there_is() -> None:
     assert 5 not in index[2][valid[2]].tolist()
 
 
+def test_the_hardest_positive_is_the_least_alike_and_the_hardest_negative_the_most() -> None:
+    embedding, labels = case(images=1)
+    unit = torch.nn.functional.normalize(embedding.detach()[0].flatten(1), dim=0)
+    alike, classes = (unit.t() @ unit).double(), labels.flatten()
+    losses = []
+    for anchor in np.flatnonzero(classes >= 0).tolist():
+        others = (classes >= 0) & (classes != classes[anchor])
+        same = (classes == classes[anchor]) & (torch.arange(len(classes)) != anchor)
+        gap = alike[anchor][others].max() - alike[anchor][same].min()
+        losses.append(math.log1p(math.exp(float(gap) / 0.5)))
+    config = replace(EVERYTHING, hard_share=1e-6)  # one of each
+    found = contrast_loss(embedding, labels, labels, config, generator())
+    assert found.item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
 # Drawing pixels ---------------------------------------------------------------------------------
 
 

@@ -12,6 +12,39 @@ from typing import Any, Literal, get_type_hints
 
 from owseg.errors import UsageError
 
+SHARED_WITH_COCO = (
+    "person",
+    "bicycle",
+    "car",
+    "motorcycle",
+    "bus",
+    "truck",
+    "traffic light",
+    "stop sign",
+)
+"""Classes of COCO that streets are labelled with; known or held out, outliers show none of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutlierConfig:
+    """Images of another data set that stand for the unknown (see `data.proxy`).
+
+    Attributes:
+        dataset: name of a reader in `owseg.datasets.READERS`.
+        root: its folder.
+        split: split to draw from.
+        share: share of training images that are such images, 0..1.
+        images: so many different ones, 0 = all.
+        exclude: classes of that data set; images that show one are left out.
+    """
+
+    dataset: str = "coco"
+    root: str = ""
+    split: str = "train"
+    share: float = 0.0
+    images: int = 0
+    exclude: tuple[str, ...] = SHARED_WITH_COCO
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -24,6 +57,9 @@ class DataConfig:
         scenes: share of training images drawn from the procedural scene generator, 0..1.
         scene_worlds: number of worlds that these images come from.
         cache: keep decoded images in memory.
+        learn_void: with `network.unknown`, void pixels stand for the unknown; otherwise only
+            negatives that are pasted, and outliers.
+        outliers: images of another data set that stand for the unknown.
     """
 
     dataset: str = "camvid"
@@ -32,6 +68,8 @@ class DataConfig:
     scenes: float = 0.0
     scene_worlds: int = 100
     cache: bool = True
+    learn_void: bool = True
+    outliers: OutlierConfig = field(default_factory=OutlierConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +85,9 @@ class AugmentConfig:
         copy_paste: probability that the rare classes of another image are copied in.
         paste: probability that strange objects are pasted into an image as known unknowns.
         paste_max: largest number of objects pasted.
+        foreign: probability that pieces of other training images are pasted into an image as
+            negatives, in random shapes.
+        foreign_max: largest number of pieces pasted.
     """
 
     crop: tuple[int, int] = (288, 384)
@@ -57,6 +98,8 @@ class AugmentConfig:
     copy_paste: float = 0.5
     paste: float = 0.0
     paste_max: int = 3
+    foreign: float = 0.0
+    foreign_max: int = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +114,12 @@ class NetworkConfig:
         direction: whether a boundary-to-pixel direction branch is trained beside.
         strategy: what the direction branch learns: "detached" its own layers on the features of
             the classes, "joint" the backbone too, "separate" its own layers on a second backbone.
-        unknown: one more logit, which learns the void pixels of the training images (softmax
-            head only).
+        unknown: one more logit, which learns strange pixels and the void pixels of the training
+            images (softmax head only).
         projection: channels of the embedding of the contrastive loss, 0 = none; it exists in
             training only.
+        dropout: share of the channels in front of the last layer that are left out in training,
+            0..1; Monte-Carlo dropout needs some.
         size: (height, width) of the network's input at export, pixels.
         init: checkpoint whose backbone this run starts from, "" = from scratch.
         imagenet: start from ImageNet weights (networks with a ResNet; needs torchvision).
@@ -88,6 +133,7 @@ class NetworkConfig:
     strategy: Literal["detached", "joint", "separate"] = "detached"
     unknown: bool = False
     projection: int = 0
+    dropout: float = 0.0
     size: tuple[int, int] = (360, 480)
     init: str = ""
     imagenet: bool = False
@@ -122,6 +168,9 @@ class LossConfig:
         variance: weight of the variance loss (0.01 in the DMLNet paper).
         class_balance: exponent b of the class weights frequency^-b, 0 = none.
         outlier: weight of the pull of pasted strange pixels to the centre of the prototypes.
+        entropy: lambda of the entropy maximisation, 0..1: 1 - lambda is the weight of the
+            classification, lambda that of the cross entropy of strange pixels to the uniform
+            distribution; instead of `outlier`.
         direction: weight of the direction loss.
         direction_sum: sum the direction loss over the pixels of an image, as in the papers,
             instead of taking the weighted mean.
@@ -132,6 +181,7 @@ class LossConfig:
     variance: float = 0.01
     class_balance: float = 0.25
     outlier: float = 0.0
+    entropy: float = 0.0
     direction: float = 1.0
     direction_sum: bool = False
     contrast: float = 0.0

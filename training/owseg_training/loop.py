@@ -93,12 +93,36 @@ def check_recipe(recipe: Recipe) -> None:
     """Refuse a recipe whose parts do not fit together.
 
     Raises:
-        UsageError: a loss lacks the part of the network that it trains.
+        UsageError: a loss lacks the part of the network that it trains, two losses contradict
+            each other, or nothing stands for the unknown.
     """
+    _check_unknown(recipe)
     if recipe.loss.contrast and not recipe.network.projection:
         raise UsageError(
             f"the recipe '{recipe.name}' has a contrastive loss but no embedding for it; set "
             "network.projection, e.g. to 256"
+        )
+
+
+def _check_unknown(recipe: Recipe) -> None:
+    loss, name = recipe.loss, recipe.name
+    if not 0 <= loss.entropy < 1:
+        raise UsageError(
+            f"loss.entropy of the recipe '{name}' is {loss.entropy}; expected 0 or more, below 1"
+        )
+    if loss.entropy and (loss.outlier or recipe.network.unknown):
+        other = "loss.outlier" if loss.outlier else "network.unknown"
+        raise UsageError(
+            f"the recipe '{name}' has loss.entropy and {other}, which teach two things of the same "
+            "strange pixels; choose one"
+        )
+    augment, data = recipe.augment, recipe.data
+    strange = augment.paste or augment.foreign or data.scenes or data.outliers.share
+    learns = loss.entropy or (recipe.network.unknown and not data.learn_void)
+    if learns and not strange:
+        raise UsageError(
+            f"the recipe '{name}' learns the unknown but has nothing that stands for it; set "
+            "augment.foreign or augment.paste, or data.outliers"
         )
 
 
@@ -239,4 +263,7 @@ class _Run:
             return None
         frequency = torch.from_numpy(self.stream.frequencies).clamp_min(1e-4)
         weights = frequency.pow(-exponent)
-        return (weights / (weights * frequency).sum()).to(self.device)
+        weights /= (weights * frequency).sum()
+        if self.recipe.network.unknown and not self.recipe.data.learn_void:
+            weights[-1] = 1.0  # of pasted pixels nobody knows the share
+        return weights.to(self.device)

@@ -15,17 +15,17 @@ from owseg_training import loop
 from owseg_training.checkpoint import load_checkpoint
 from owseg_training.config import Recipe
 from owseg_training.experiments import runs
-from owseg_training.experiments.options import chosen, each_once, natural_int
+from owseg_training.experiments.options import chosen, each_once, seed_int
 from owseg_training.experiments.settings import check_settings, note_settings
 from owseg_training.experiments.spread import percent, spread
 from owseg_training.experiments.text import markdown_table, text_table, write_text
 
 
 def test_options() -> None:
-    assert natural_int("0") == 0
-    for text in ("-1", "1.5", "x", ""):
-        with pytest.raises(argparse.ArgumentTypeError, match="a whole number of at least 0"):
-            natural_int(text)
+    assert (seed_int("0"), seed_int("4294967295")) == (0, 2**32 - 1)
+    for text in ("-1", "1.5", "x", "", "4294967296"):
+        with pytest.raises(argparse.ArgumentTypeError, match="whole number from 0 to 4294967295"):
+            seed_int(text)
     assert each_once([3, 1], "--seeds") == (3, 1)
     with pytest.raises(UsageError, match="--seeds names a value twice: 3 1 3"):
         each_once([3, 1, 3], "--seeds")

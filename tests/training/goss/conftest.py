@@ -32,11 +32,17 @@ def two_steps() -> Recipe:
     )
 
 
+def no_direction() -> Recipe:
+    base = two_steps()
+    return replace(base, name="no_direction", network=replace(base.network, direction=False))
+
+
 @contextmanager
 def known() -> Iterator[None]:
     """Make the recipe known by its name; curves take longer to draw than its training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, RECIPE, two_steps)
+        patch.setitem(RECIPES, "no_direction", no_direction)
         patch.setattr(loop, "plot_curves", lambda *args, **options: None)
         yield
 

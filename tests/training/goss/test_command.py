@@ -207,6 +207,30 @@ def test_what_is_missing_is_made_again_and_is_the_same(
     assert (out / "results.json").read_text() == before
 
 
+def test_thresholds_are_fitted_on_training_images(
+    camvid_tree: Path,
+    again: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(shutil.copytree(camvid_tree, tmp_path / "CamVid"))
+    (root / "splits" / "train.txt").write_text("painted_0\npainted_1\n")
+    (root / "splits" / "val.txt").write_text("painted_2\n")
+    seen: list[str] = []
+    real = runner.fit_scores
+
+    def fit(network: Any, samples: Any, *rest: Any) -> Any:
+        kept = list(samples)
+        seen.extend(sample.name for sample in kept)
+        return real(network, kept, *rest)
+
+    monkeypatch.setattr(runner, "fit_scores", fit)
+    monkeypatch.setattr(runner, "FIT_EVERY", 1)
+    assert again(tmp_path / "out", "--methods", "msp", "--seeds", 0, root=root) == 0
+    assert seen == ["painted_0", "painted_1"]
+    assert results(tmp_path / "out")["images"] == 1
+
+
 def test_a_killed_training_goes_on_where_it_was(
     again: Callable[..., int], done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,9 +262,17 @@ def test_a_killed_training_goes_on_where_it_was(
         (("goss", "camvid_z"), "no protocol 'camvid_z'; there are camvid_a, camvid_b, "),
         (("goss", "camvid_a", "--methods", "eds"), "no method 'eds'; there are msp, max_logit"),
         (("goss", "camvid_a", "--seeds", "1", "1"), "--seeds names a value twice: 1 1"),
-        (("goss", "camvid_a", "--seeds", "-1"), "a whole number of at least 0, got '-1'"),
+        (("goss", "camvid_a", "--seeds", "-1"), "number from 0 to 4294967295, got '-1'"),
+        (("goss", "camvid_a", "--seeds", "4294967296"), "from 0 to 4294967295, got '4294967296'"),
         (("goss", "camvid_a", "--recipe", "huge"), "no recipe 'huge'"),
         (("goss", "cityscapes_16_3", "--recipe", "two_steps"), "trains on camvid, cityscapes_16_3"),
+        (
+            ("goss", "camvid_a", "--recipe", "camvid_goss_separate"),
+            "its own for directions; choose",
+        ),
+        (("goss", "camvid_a", "--recipe", "camvid_goss_strange"), "shows strange objects; choose"),
+        (("goss", "camvid_a", "--recipe", "camvid_open"), "shows strange objects; choose"),
+        (("goss", "camvid_a", "--recipe", "no_direction"), "trains no directions; choose"),
         (("goss", "camvid_a", "--split", "train"), "trained on train; evaluate another --split"),
         (("goss", "camvid_a", "--split", "night"), "night"),
         (("goss", "camvid_a", "--root", "nowhere"), "nowhere"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from owseg.connectivity import connected_segments
 from owseg.datasets import load_truth_map
 from owseg.types import UNKNOWN_ID
 from owseg_training.config import NetworkConfig, Recipe
@@ -14,13 +15,15 @@ from owseg_training.goss.evaluate import Figures, SegmentOverlap
 from owseg_training.goss.groupings import StoredClusters
 from owseg_training.goss.methods import (
     ABLATED,
+    FITTED,
     METHODS,
     NETWORKS,
     RULES,
     methods_of,
 )
-from owseg_training.goss.scores import evidence_of, fitted
+from owseg_training.goss.scores import evidence_of, fit_scores, fitted
 from owseg_training.models import build_network
+from owseg_training.models.dmlnet import NetworkOutput
 from owseg_training.recipes import goss
 from owseg_training.scorers import Evidence, softmax_evidence
 
@@ -82,6 +85,30 @@ def test_thresholds_leave_their_share_above_and_nothing_is_cut_off(name: str) ->
     far = Evidence(pixels(seed=1) * 0.3, None)  # beyond what was seen in training
     values = score.score(far)
     assert 0 < float(values.min()) < float(values.max()) < 1
+
+
+def test_thresholds_see_known_pixels_only() -> None:
+    """The red of a pixel is its second logit: the redder, the less certain up to one half."""
+
+    class Red(nn.Module):
+        head, unknown = "softmax", False
+
+        def forward(self, x: torch.Tensor) -> NetworkOutput:
+            return NetworkOutput(torch.cat([x[:, :1] * 0 + 1, x[:, :1]], dim=1), x[:, :2])
+
+    class Drive:
+        def load(self) -> tuple[np.ndarray, np.ndarray]:
+            labels = np.zeros((20, 30), np.uint8)
+            labels[:10], labels[10:12] = 8, 11  # car, which is held out, and void
+            red = np.where(labels > 0, 255, np.arange(30) * 5)
+            return np.stack([red] * 3, axis=-1).astype(np.uint8), labels
+
+    found = fit_scores(Red(), [Drive()], SPLIT, (20, 30), ["msp"], torch.device("cpu"))["msp"]  # type: ignore[arg-type,list-item]
+    reds = torch.arange(30).repeat(8) * 5 / 255
+    raw = 1 - torch.stack([torch.ones_like(reds), reds]).softmax(dim=0).amax(dim=0)
+    for rule, share in FITTED.items():
+        expected = found.scale.apply(raw.quantile(1 - share))
+        assert found.thresholds[rule] == pytest.approx(float(expected), abs=1e-4)
 
 
 def test_half_is_the_score_as_printed() -> None:
@@ -165,24 +192,24 @@ def test_stored_clusters_are_made_once_and_cut_to_the_mask(tmp_path) -> None:
         group("a/b", image, mask, field)
 
 
-def test_a_perfect_network_scores_one_everywhere() -> None:
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("name", ["camvid_a", "camvid_b"])
+def test_a_perfect_network_scores_one_everywhere(name: str) -> None:
+    split, rng = load_truth_map(name), np.random.default_rng(0)
     labels = np.kron(rng.integers(0, 12, (3, 4)), np.ones((16, 16))).astype(np.uint8)
-    labels[16:32, 16:32], labels[:, 60:] = 8, 11  # car, void
-    truth = SPLIT.apply(labels, SPLIT.known_names)
-    count = len(SPLIT.known_names)
+    labels[16:32, 16:32], labels[16:32, 24:32], labels[:, 60:] = 8, 9, 11
+    # a car that touches a pedestrian, and void: unknown segments are of one class
+    truth = split.apply(labels, split.known_names)
+    count = len(split.known_names)
     logits = torch.zeros(1, count, *labels.shape)
     known = torch.from_numpy(np.where(truth.known < count, truth.known, 0).astype(np.int64))
     logits.scatter_(1, known[None, None], 20.0)
     logits[:, :, torch.from_numpy(truth.anomaly)] = 0.0
 
     def oracle(name: str, image: np.ndarray, mask: np.ndarray, direction: np.ndarray):
-        from owseg.connectivity import connected_segments
-
         return connected_segments(labels, (mask == UNKNOWN_ID) & truth.valid).astype(np.uint16)
 
     raw = 1 - torch.linspace(0.2, 1.0, 50)
-    figures = Figures(SPLIT, {"msp": fitted(METHODS["msp"], raw)}, oracle)
+    figures = Figures(split, {"msp": fitted(METHODS["msp"], raw)}, oracle)
     image = np.zeros((*labels.shape, 3), np.uint8)
     evidence = Evidence(logits, None)
     figures.add("one", image, labels, evidence, np.zeros((2, 12, 16), np.float32))
@@ -194,3 +221,19 @@ def test_a_perfect_network_scores_one_everywhere() -> None:
     assert set(method["rules"]) == set(RULES)
     assert method["rules"]["half"]["threshold"] == 0.5
     assert method["rules"]["half"]["strict"] == {"gq": 1.0, "gq_known": 1.0, "gq_unknown": 1.0}
+
+
+def test_partitions_are_judged_by_the_segments_of_all_classes() -> None:
+    labels = np.repeat([0, 8, 3, 11], 20)[None].repeat(30, axis=0).astype(np.uint8)
+    truth = SPLIT.apply(labels, SPLIT.known_names)  # sky, car, road, void
+
+    def of_the_car(name: str, image: np.ndarray, mask: np.ndarray, direction: np.ndarray):
+        return truth.anomaly.astype(np.uint16)
+
+    figures = Figures(SPLIT, {}, of_the_car)
+    evidence = Evidence(torch.zeros(1, len(SPLIT.known_names), *labels.shape), None)
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    figures.add("one", image, labels, evidence, np.zeros((2, 4, 10), np.float32))
+    found = figures.as_dict()["clusters"]["strict"]
+    assert found["miou"] == pytest.approx(1 / 3)  # one of three segments is found
+    assert found["gq"] == pytest.approx(1 / (1 + 2 / 2))

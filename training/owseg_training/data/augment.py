@@ -9,6 +9,7 @@ import numpy.typing as npt
 from owseg.scenes import strange_object
 from owseg.types import IGNORE_ID, UInt8Array
 from owseg_training.config import AugmentConfig
+from owseg_training.data.negatives import SMALLEST, foreign_piece
 
 OUTLIER_ID = 254
 """Label of pasted strange pixels in training batches."""
@@ -100,9 +101,28 @@ def _window(
 
 def paste_strange(image: UInt8Array, labels: UInt8Array, rng: np.random.Generator) -> None:
     """Paste one strange object in place, mostly in the lower two thirds of the image."""
+    size = int(np.exp(rng.uniform(np.log(16), np.log(0.45 * labels.shape[0]))))
+    _paste(image, labels, *strange_object(rng, size), rng)
+
+
+def paste_foreign(
+    image: UInt8Array, labels: UInt8Array, donor: UInt8Array, rng: np.random.Generator
+) -> None:
+    """Paste one piece of another image in place, in a random shape."""
+    largest = max(SMALLEST + 1.0, 0.45 * labels.shape[0])
+    size = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(largest))))
+    _paste(image, labels, *foreign_piece(donor, size, rng), rng)
+
+
+def _paste(
+    image: UInt8Array,
+    labels: UInt8Array,
+    cutout: UInt8Array,
+    mask: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> None:
+    """Paste a cut-out as an outlier in place, where it fits, mostly not into the sky."""
     height, width = labels.shape
-    size = int(np.exp(rng.uniform(np.log(16), np.log(0.45 * height))))
-    cutout, mask = strange_object(rng, size)
     rows, columns = mask.shape
     if rows >= height or columns >= width:
         return

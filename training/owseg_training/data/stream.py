@@ -24,9 +24,11 @@ from owseg_training.data.augment import (
     UNLABELLED_ID,
     augment,
     copy_paste,
+    paste_foreign,
     scale_and_crop,
 )
 from owseg_training.data.direction_target import direction_target
+from owseg_training.data.proxy import proxy_samples
 from owseg_training.data.scene_bank import LabelledImage, render_bank
 
 RARE = 0.03
@@ -80,16 +82,17 @@ class TrainingStream(Dataset[Draw]):
         self.names = truth_map.known_names
         self.truth_map = truth_map
         self._scenes = self._render_scenes(_scene_table(truth_map))
+        self._proxy = proxy_samples(recipe.data.outliers, recipe.seed)
         self._cache: dict[int, LabelledImage] = {}
         if recipe.data.cache:
             self._cache = {i: self._load(i) for i in range(len(self.samples))}
         self.frequencies = self._class_frequencies()
         self._rare = np.flatnonzero(self.frequencies[: len(self.names)] < RARE)
-        if recipe.network.unknown and not self.frequencies[-1]:
+        if recipe.network.unknown and recipe.data.learn_void and not self.frequencies[-1]:
             raise UsageError(
                 f"the recipe '{recipe.name}' learns void pixels as a class, but {reader.name} "
                 f"{reader.split} has none with the truth map '{truth_map.name}'; choose a recipe "
-                "without it"
+                "without it, or one that learns pasted negatives (data.learn_void=False)"
             )
 
     def __len__(self) -> int:
@@ -98,6 +101,8 @@ class TrainingStream(Dataset[Draw]):
     def __getitem__(self, index: int) -> Draw:
         rng = np.random.default_rng([self.recipe.seed, index])
         config = self.recipe.augment
+        if self._proxy and rng.random() < self.recipe.data.outliers.share:
+            return self._outlier(rng)
         if self._scenes and rng.random() < self.recipe.data.scenes:
             image, labels = self._scenes[int(rng.integers(len(self._scenes)))]
         else:
@@ -106,15 +111,28 @@ class TrainingStream(Dataset[Draw]):
         if rng.random() < config.copy_paste:
             donor = self._sample(int(rng.integers(len(self.samples))))
             copy_paste(image, labels, *scale_and_crop(*donor, config, rng), self._rare)
+        if config.foreign and rng.random() < config.foreign:
+            for _ in range(int(rng.integers(1, config.foreign_max + 1))):
+                other = int(rng.integers(len(self.samples)))
+                paste_foreign(image, labels, self._sample(other)[0], rng)
         image, labels = augment(image, labels, config, rng)
         regions = np.where(labels == UNLABELLED_ID, np.uint8(IGNORE_ID), labels)
         direction, weight = direction_target(regions, self.stride)
         return Draw(image, labels, direction, weight)
 
+    def _outlier(self, rng: np.random.Generator) -> Draw:
+        """Draw an image that stands for the unknown: all of it is strange, nothing has a form."""
+        image = self._proxy[int(rng.integers(len(self._proxy)))].load_image()
+        strange = np.full(image.shape[:2], OUTLIER_ID, np.uint8)
+        image, labels = scale_and_crop(image, strange, self.recipe.augment, rng)
+        image, labels = augment(image, labels, self.recipe.augment, rng)
+        nothing = np.full_like(labels, IGNORE_ID)
+        return Draw(image, labels, *direction_target(nothing, self.stride))
+
     def _class_frequencies(self) -> FloatArray:
         """Return the share of each class among the pixels that are learnt, (N,) float32.
 
-        Void pixels that are learnt come last, (N + 1,).
+        Those of the unknown come last, (N + 1,): void pixels, 0 where they are not learnt.
         """
         counts = np.zeros(256, np.int64)
         for i in range(len(self.samples)):
@@ -136,7 +154,7 @@ class TrainingStream(Dataset[Draw]):
     def _load(self, i: int) -> LabelledImage:
         image, labels = self.samples[i].load()
         truth = self.truth_map.apply(labels, self.names)
-        if not self.recipe.network.unknown:
+        if not (self.recipe.network.unknown and self.recipe.data.learn_void):
             return image, truth.known
         # Held-out classes stay out of training; only void pixels stand for the unknown.
         return image, np.where(truth.valid, truth.known, np.uint8(UNLABELLED_ID))

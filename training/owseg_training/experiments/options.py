@@ -7,11 +7,16 @@ from collections.abc import Sequence
 
 from owseg.errors import UsageError
 
+LARGEST_SEED = 2**32 - 1
+"""Of numpy's global generator."""
 
-def natural_int(text: str) -> int:
-    """Parse a whole number of at least 0, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got '{text}'")
+
+def seed_int(text: str) -> int:
+    """Parse a seed, for argparse."""
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 0 to {LARGEST_SEED}, got '{text}'"
+        )
     return int(text)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from owseg.cli.common import positive_int
 from owseg.errors import MissingDependencyError
 from owseg.replay.runner import write_json
-from owseg_training.experiments.options import chosen, each_once, natural_int
+from owseg_training.experiments.options import chosen, each_once, seed_int
 
 SUMMARY = "train and compare methods that find and group unknown objects (GOSS)"
 EXAMPLE = "owseg goss camvid_a --root CamVid --out runs/goss_a"
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: all)",
     )
     parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
+        "--seeds", type=seed_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
     )
     parser.add_argument("--recipe", help="recipe of the networks (default: by protocol)")
     parser.add_argument("--split", help="split that is evaluated (val)")

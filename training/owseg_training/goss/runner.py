@@ -102,6 +102,29 @@ def run_comparison(options: RunOptions) -> int:
     return len(run.held_back)
 
 
+def _refuse_variants(recipe: Recipe) -> None:
+    """Refuse a recipe with which the rows of the tables would not be what their names say.
+
+    Raises:
+        UsageError: directions are not learnt, or by a second network; or there are strange objects.
+    """
+    wrong = {
+        "trains no directions": not recipe.network.direction,
+        "has a network of its own for directions": recipe.network.strategy == "separate",
+        "shows strange objects": _shows_strangers(recipe),
+    }
+    for what in (what for what, found in wrong.items() if found):
+        raise UsageError(
+            f"the recipe '{recipe.name}' {what}; choose another --recipe, such as "
+            "camvid_goss_small, whose variants are what is compared"
+        )
+
+
+def _shows_strangers(recipe: Recipe) -> bool:
+    shares = (recipe.augment.paste, recipe.augment.foreign, recipe.data.outliers.share)
+    return any(shares) or recipe.data.scenes > 0
+
+
 class _Run:
     """Recipe and data of one comparison."""
 
@@ -114,6 +137,7 @@ class _Run:
                 f"the recipe '{recipe.name}' trains on {recipe.data.dataset}, "
                 f"{protocol.name} on {protocol.dataset}; choose another --recipe"
             )
+        _refuse_variants(recipe)
         data = replace(recipe.data, truth_map=protocol.truth_map, split="train")
         self.recipe = replace(recipe, data=data)
         if protocol.split == data.split:

@@ -10,7 +10,7 @@ from typing import Any
 from owseg.cli.common import positive_int
 from owseg.errors import MissingDependencyError
 from owseg.replay.runner import write_json
-from owseg_training.experiments.options import chosen, each_once, natural_int
+from owseg_training.experiments.options import chosen, each_once, seed_int
 
 SUMMARY = "learn classes from a few images and compare the methods"
 EXAMPLE = "owseg incremental camvid_10+1 --root CamVid --out runs/incremental"
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shots", type=positive_int, nargs="+", default=[1, 5], metavar="N", help="(1 5)"
     )
     parser.add_argument(
-        "--seeds", type=natural_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
+        "--seeds", type=seed_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
     )
     parser.add_argument(
         "--methods",

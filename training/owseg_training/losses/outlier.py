@@ -27,6 +27,18 @@ def outlier_loss(centre_distance_BHW: Tensor, outlier_BHW: Tensor) -> Tensor:
 
 
 def uniformity_loss(logits_BNHW: Tensor, outlier_BHW: Tensor) -> Tensor:
-    """Cross entropy of the softmax to the uniform distribution on the outlier pixels."""
+    """Cross entropy of the softmax to the uniform distribution on the outlier pixels.
+
+    Smallest, log N, where all classes are as likely, which is where the entropy is largest.
+
+    Source: Uhlemeyer et al., "Detecting and Learning the Unknown in Semantic Segmentation", Eq. 30.
+
+    Args:
+        logits_BNHW: logits, or negative squared distances.
+        outlier_BHW: bool, pixels of strange objects.
+
+    Returns:
+        The mean over the outlier pixels; 0 where there is none.
+    """
     per_pixel = -logits_BNHW.float().log_softmax(dim=1).mean(dim=1)
     return (per_pixel * outlier_BHW).sum() / outlier_BHW.sum().clamp_min(1)

@@ -71,10 +71,12 @@ def total_loss(
         if recipe.loss.outlier:
             centre = resize(centre_distance(f, prototypes_ND)[:, None], size)[:, 0]
             strange = outlier_loss(centre, outlier)
+        if recipe.loss.entropy:
+            strange = uniformity_loss(-distances, outlier)
     else:
         logits = resize(f, size)
         classification = cross_entropy(logits, labels, class_weights_N)
-        if recipe.loss.outlier:
+        if recipe.loss.outlier or recipe.loss.entropy:
             strange = uniformity_loss(logits, outlier)
     direction = zero
     if recipe.network.direction:
@@ -89,9 +91,9 @@ def total_loss(
         contrast = _contrast(output, known, recipe, generator)
     weights = recipe.loss
     total = (
-        classification
+        (1.0 - weights.entropy) * classification
         + weights.variance * variance
-        + weights.outlier * strange
+        + (weights.outlier + weights.entropy) * strange
         + weights.direction * direction
         + weights.contrast * contrast
     )

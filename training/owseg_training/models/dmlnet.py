@@ -67,6 +67,7 @@ class DMLNet(nn.Module):
         self.head, self.strategy, self.unknown = config.head, config.strategy, config.unknown
         size = num_classes + config.unknown
         self.embed = nn.Conv2d(channels, size, 1)
+        self.dropout = nn.Dropout2d(config.dropout)
         self.direction = nn.Sequential(conv_bn_relu(channels, 32), nn.Conv2d(32, 2, 1))
         self.direction_backbone = build_backbone(config) if config.strategy == "separate" else None
         self.project: nn.Module | None = None
@@ -94,14 +95,20 @@ class DMLNet(nn.Module):
             trunk: the result of `trunk`.
             x_B3HW: the image, which a direction branch with a backbone of its own looks at.
         """
-        features: Tensor = self.backbone.branch(trunk)  # type: ignore[operator]
+        features = self.features(trunk)
         projection = self.project(features) if self.project is not None and self.training else None
         direction = self.direction(self._direction_features(features, x_B3HW))
-        return NetworkOutput(self.embed(features), direction, projection=projection)
+        embedding = self.embed(self.dropout(features))
+        return NetworkOutput(embedding, direction, projection=projection)
+
+    def features(self, trunk: tuple[Tensor, ...]) -> Tensor:
+        """Map the result of `trunk` to what the last layer looks at, (B, C, h, w)."""
+        features: Tensor = self.backbone.branch(trunk)  # type: ignore[operator]
+        return features
 
     def embed_only(self, trunk: tuple[Tensor, ...]) -> Tensor:
         """Map the result of `trunk` to the embedding alone, (B, N, h, w)."""
-        embedding: Tensor = self.embed(self.backbone.branch(trunk))  # type: ignore[operator]
+        embedding: Tensor = self.embed(self.dropout(self.features(trunk)))
         return embedding
 
     def learners(self) -> list[list[nn.Parameter]]:

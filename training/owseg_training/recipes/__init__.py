@@ -29,6 +29,12 @@ from owseg_training.recipes.goss import (
     cityscapes_goss_deeplab50,
 )
 from owseg_training.recipes.idd import idd_pretrain
+from owseg_training.recipes.negatives import (
+    camvid_dropout,
+    camvid_entropy,
+    camvid_negatives,
+    camvid_negatives_entropy,
+)
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid_small": camvid_small,
@@ -50,6 +56,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid_goss_deeplab50": camvid_goss_deeplab50,
     "cityscapes_goss_deeplab50": cityscapes_goss_deeplab50,
     "cityscapes_goss_contrast": cityscapes_goss_contrast,
+    "camvid_negatives": camvid_negatives,
+    "camvid_negatives_entropy": camvid_negatives_entropy,
+    "camvid_entropy": camvid_entropy,
+    "camvid_dropout": camvid_dropout,
     "idd_pretrain": idd_pretrain,
 }
 

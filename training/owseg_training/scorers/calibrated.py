@@ -71,11 +71,12 @@ class CalibratedScore(nn.Module):
     """The score of an exported graph: evidence -> (B, H, W) in [0, 1].
 
     Args:
-        method: a name in `SCORERS` or `UNKNOWN_SCORERS`, or "mixture".
+        method: a name in `SCORERS`, `UNKNOWN_SCORERS` or `FITTED_SCORERS`, or "mixture".
         form: "constant" (fitted constants) or "paper" (Eq. 8 per image).
         calibrations: constants by raw score, for the constant form; the mixture needs "eds".
         mixture: gate of the mixture.
         beta: confidence adjustment of "n_plus_1".
+        fitted: state of the method, for one in `FITTED_SCORERS`.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class CalibratedScore(nn.Module):
         calibrations: dict[str, Calibration],
         mixture: Mixture | None = None,
         beta: float = 1.0,
+        fitted: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.method = method
@@ -92,6 +94,7 @@ class CalibratedScore(nn.Module):
         self.calibrations = calibrations
         self.mixture = mixture or Mixture()
         self.beta = beta
+        self.fitted = fitted
 
     def forward(self, evidence: Evidence) -> Tensor:
         """Return the anomaly map."""
@@ -102,7 +105,7 @@ class CalibratedScore(nn.Module):
         return self._one(self.method, evidence)
 
     def _one(self, method: str, evidence: Evidence) -> Tensor:
-        raw = get_scorer(method)(evidence)
+        raw = get_scorer(method, self.fitted)(evidence)
         if self.form == "constant":
             return self.calibrations[method].apply(raw)
         return raw.clamp(0.0, 1.0) if method in PROBABILITIES else per_image(raw, method)

@@ -15,11 +15,14 @@ class Evidence(NamedTuple):
         distances: (B, N, H, W) float32 squared distances to the prototypes;
             None for a softmax head.
         unknown: (B, H, W) float32 logit of unknown pixels; None for networks without one.
+        embedding: (B, D, h, w) float32, all that the head gives, at the network's stride; None
+            where no fitted score is asked for.
     """
 
     logits: Tensor
     distances: Tensor | None
     unknown: Tensor | None = None
+    embedding: Tensor | None = None
 
 
 def softmax_evidence(logits: Tensor, *, unknown: bool) -> Evidence:
