@@ -341,7 +341,10 @@ def render_parts(
         old[at] = front
         normal, local = part.surface(view, x[0, at[1]], y[at[0], 0], front)
         color[top:bottom, left:right][at] = shade(part.paint, normal, local)
-    return _to_sprite(color, np.isfinite(depth), smooth, per_m, y0, y1)
+    seen = np.isfinite(depth)
+    if not seen.any():  # so thin that it lies between the rays
+        return render_parts(parts, pixels=pixels, yaw=yaw, pitch=pitch, smooth=2 * smooth)
+    return _to_sprite(color, seen, smooth, per_m, y0, y1)
 
 
 def _to_sprite(

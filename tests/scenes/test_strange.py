@@ -9,7 +9,7 @@ import pytest
 
 from owseg.errors import UsageError
 from owseg.scenes import STRANGE_KINDS, strange_object
-from owseg.scenes.solids import Ball, Block, Drum, Limb, Paint, rotation
+from owseg.scenes.solids import Ball, Block, Drum, Limb, Paint, render_parts, rotation
 from owseg.scenes.strange import strange_sprite
 
 PLAIN = Paint(color=(200.0, 100.0, 50.0))
@@ -107,3 +107,11 @@ def test_limb_is_round_and_has_the_given_radii() -> None:
     top = limb.depth(view, np.array([[0.0, 0.09, 0.11]], np.float32), np.array([[1.0]], np.float32))
     assert top[0, 0] == pytest.approx(0.1, abs=1e-5)
     assert np.isfinite(top).tolist() == [[True, True, False]]
+
+
+def test_an_object_that_is_thinner_than_the_rays_is_drawn_all_the_same() -> None:
+    own = random.Random(37646)
+    parts = STRANGE_KINDS[own.choice(sorted(STRANGE_KINDS))](own)
+    sprite = render_parts(parts, pixels=16, yaw=own.uniform(-3.1, 3.1), pitch=own.uniform(0, 0.35))
+    assert (sprite.alpha > 0).any()
+    assert max(sprite.alpha.shape) <= 17
