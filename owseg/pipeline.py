@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import TypeVar
 
 import cv2
@@ -15,6 +16,7 @@ from owseg.engines.base import Engine, Outputs, PrototypeSlots
 from owseg.engines.compact import SCORES, widen
 from owseg.errors import EngineError, PrototypeError, UsageError
 from owseg.grouping import GROUPINGS, ClusterTracker
+from owseg.grouping.small import too_small, without
 from owseg.manifest import Manifest
 from owseg.meta.model import ObjectJudge
 from owseg.prototypes.classes import PrototypeSet
@@ -52,10 +54,12 @@ class Pipeline:
             of the bundle; what is unknown is decided by the score all the same.
         meta: judges the unknown objects; the pixels of false alarms become known again. None =
             all objects stay.
+        min_object: smallest unknown object as a share of the image, 0..1; pixels of smaller ones,
+            and unknown pixels of no object, become known again. 0 = all stay.
 
     Raises:
-        UsageError: threshold out of range, unknown grouping or type of scores, no map in the
-            bundle, or a meta classifier for other classes.
+        UsageError: threshold or smallest object out of range, unknown grouping or type of
+            scores, no map in the bundle, or a meta classifier for other classes.
         BundleError: unknown operating point.
         MissingDependencyError: the grouping needs a package that is not installed.
     """
@@ -70,10 +74,14 @@ class Pipeline:
         score: str = "float32",
         calibrated: bool = False,
         meta: ObjectJudge | None = None,
+        min_object: float = 0.0,
     ) -> None:
+        if not 0.0 <= min_object <= 1.0:
+            raise UsageError(f"the smallest object must be a share in 0..1, got {min_object}")
+        self._min_object = float(min_object)
         if score not in SCORES:
             raise UsageError(f"no type of scores '{score}'; there are {', '.join(SCORES)}")
-        self._score = SCORES[score]
+        self._score, self._score_type = SCORES[score], score
         if grouping not in GROUPINGS:
             raise UsageError(f"no grouping '{grouping}'; there are {', '.join(GROUPINGS)}")
         self.engine = engine
@@ -105,14 +113,34 @@ class Pipeline:
         return self._threshold if calibration is None else calibration.at(self._threshold)
 
     @property
+    def score_type(self) -> str:
+        """Type in which scores leave a GPU, a name in `SCORES`."""
+        return self._score_type
+
+    @property
+    def calibration(self) -> CalibrationTable | None:
+        """The map that makes `Result.anomaly` a probability; None = it is the score."""
+        return self._calibration
+
+    @property
     def calibrated(self) -> bool:
         """Whether `Result.anomaly` is a probability."""
         return self._calibration is not None
 
     @property
+    def min_object(self) -> float:
+        """Smallest unknown object as a share of the image; 0 = all stay."""
+        return self._min_object
+
+    @property
     def meta(self) -> ObjectJudge | None:
-        """What judges the unknown objects; with one, `Result.open_set` too needs grouping."""
+        """What judges the unknown objects."""
         return self._meta
+
+    @property
+    def drops_objects(self) -> bool:
+        """Whether unknown objects may become known again; then `open_set` needs grouping."""
+        return self._meta is not None or self._min_object > 0
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
@@ -188,7 +216,7 @@ class Pipeline:
         clusters, objects = np.zeros_like(open_set, np.uint16), None
         if group:
             ids = self._grouped(small, open_set, arrays)
-            if self._meta is not None:
+            if self.drops_objects:
                 little = _bytes(active.translate(arrays["known"][0]))
                 ids, open_set = self._without_false(ids, open_set, known, little, arrays)
             clusters, objects = _objects(ids, open_set.shape, scores, anomaly, tracker)
@@ -238,7 +266,7 @@ class Pipeline:
         small_known: UInt8Array,
         arrays: Outputs,
     ) -> tuple[UInt16Array, UInt8Array]:
-        """Take out what the meta classifier calls a false alarm.
+        """Take out what is too small, and what the meta classifier calls a false alarm.
 
         Args:
             ids: cluster ids at the resolution of the network, or of the frame.
@@ -250,15 +278,18 @@ class Pipeline:
         Returns:
             Cluster ids without gaps, and the class ids.
         """
-        assert self._meta is not None
-        classes = small_known if ids.shape == small_known.shape else known
-        scores = _linear(arrays["anomaly"][0], (ids.shape[1], ids.shape[0]))
-        false = self._meta.false_alarms(ids, scores, classes)
-        if not false.any():
+        height, width = open_set.shape
+        gone = np.zeros(int(ids.max(initial=0)) + 1, np.bool_)
+        if self._min_object:
+            gone = too_small(ids, ceil(self._min_object * ids.size))
+        if self._meta is not None:
+            classes = small_known if ids.shape == small_known.shape else known
+            scores = _linear(arrays["anomaly"][0], (ids.shape[1], ids.shape[0]))
+            gone |= self._meta.false_alarms(ids, scores, classes)
+        if not gone.any():
             return ids, open_set
-        numbers = np.where(false, 0, np.cumsum(~false) - 1).astype(np.uint16)
-        dropped = _nearest(false[ids].astype(np.uint8), (open_set.shape[1], open_set.shape[0]))
-        return numbers[ids], np.where(dropped > 0, known, open_set)
+        dropped = _nearest(gone[ids].astype(np.uint8), (width, height))
+        return without(ids, gone), np.where(dropped > 0, known, open_set)
 
     def _partition(self, small: UInt8Array, arrays: Outputs, size: tuple[int, int]) -> UInt16Array:
         """Group all pixels, whatever their class."""

@@ -33,6 +33,20 @@ def _one_thread():
     cv2.setNumThreads(before)
 
 
+@pytest.fixture
+def homeless(monkeypatch):
+    """Run as a user that the machine does not know, as containers do: without a home directory."""
+    pwd = pytest.importorskip("pwd", reason="users without a home directory are a matter of POSIX")
+
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
 # The tiny bundle -------------------------------------------------------------------------------
 
 

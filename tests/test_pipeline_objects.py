@@ -103,6 +103,40 @@ def test_the_partition_covers_all_pixels():
     assert (result.clusters == 0).any()
 
 
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (288, 384), (48, 64)])
+@pytest.mark.parametrize("grouping", ["components", "super_bpd"])
+def test_small_objects_become_known_again(grouping, size):
+    """A disc of 9 % of the image, one of 1.4 % and a speck: shares whatever the resolution."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for column, radius in ((24, 18), (88, 7), (120, 0)):
+        cv2.circle(image, (column, 48), radius, (0, 0, 255), cv2.FILLED)
+    frame = Frame(image=cv2.resize(image, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
+    plain = Pipeline(FieldEngine(), grouping=grouping).process(frame)
+    before = [(plain.open_set == 255).mean()]
+    for share, objects in ((0.005, 2), (0.05, 1), (0.5, 0)):
+        pipeline = Pipeline(FieldEngine(), grouping=grouping, min_object=share)
+        assert pipeline.drops_objects
+        found = pipeline.process(frame)
+        assert found.num_clusters == objects
+        np.testing.assert_array_equal(found.open_set == 255, found.clusters > 0)
+        known_again = (plain.open_set == 255) & (found.open_set != 255)
+        np.testing.assert_array_equal(found.open_set[known_again], found.known[known_again])
+        np.testing.assert_array_equal(found.anomaly, plain.anomaly)
+        before.append((found.open_set == 255).mean())
+    assert before == sorted(before, reverse=True)
+    assert before[-1] == 0 < before[2]
+
+
+def test_all_objects_stay_unless_asked_for():
+    assert not Pipeline(FieldEngine()).drops_objects
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_shares_out_of_range(share):
+    with pytest.raises(UsageError, match=r"smallest object must be a share in 0\.\.1, got"):
+        Pipeline(FieldEngine(), min_object=share)
+
+
 def test_a_model_without_a_field_still_groups():
     pipeline = Pipeline(FakeEngine(fake_manifest(HEIGHT, WIDTH)), grouping="super_bpd")
     result = pipeline.process(Frame(image=discs()))

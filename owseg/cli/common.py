@@ -62,6 +62,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="drop unknown objects that a meta classifier calls false, see 'owseg meta fit'",
     )
+    parser.add_argument(
+        "--min-object",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="drop unknown objects that are a smaller share of the image, e.g. 0.003 (0)",
+    )
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument("--threshold", type=float, help="anomaly threshold, 0..1")
     threshold.add_argument("--operating-point", help="named threshold of the bundle, e.g. fpr_1")
@@ -119,6 +126,7 @@ def pipeline_from(args: argparse.Namespace, engine: Engine) -> Pipeline:
         score=args.score,
         calibrated=args.calibrated,
         meta=None if args.meta is None else load_meta(args.meta),
+        min_object=args.min_object,
     )
     if args.prototypes is not None:
         with PrototypeStore(args.prototypes, read_only=True, space=engine.space) as store:

@@ -4,6 +4,7 @@
     <key>.json            its key, file, size, SHA-256, and how it was built
     <key>.lock            held while it is being built
     timing-*.bin          TensorRT's measurements of kernels, which make the next build quicker
+    timing.lock           held while they are being written
 
 The JSON file is written last and names the engine, so that replacing it replaces both at once.
 
@@ -26,21 +27,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from owseg.engines.cache_files import (
+    pieces_of,
+    remove,
+    take,
+    take_if_free,
+    unwritable,
+    write_whole,
+)
 from owseg.engines.cache_key import MUST_FIT, EngineKey, key_from
 from owseg.errors import EngineError, OutputError
+from owseg.places import user_folder
 
 REBUILD = "build it again with 'owseg build'"
 _WRITABLE_BY_OTHERS = stat.S_IWOTH
 _MB = 1e6
-_STEM = 16
-"""Characters of a key that begin the name of a piece that is being written."""
+_TIMING = "timing"
 
 
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the user's folder for engines, as the XDG base directory specification has it."""
-    home = environment.get("XDG_CACHE_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
-    return base / "owseg" / "engines"
+    """Return the user's folder for engines, as the XDG base directory specification has it.
+
+    Raises:
+        OutputError: there is no home directory to have it in.
+    """
+    return user_folder("XDG_CACHE_HOME", ".cache", "--cache", environment) / "owseg" / "engines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,9 @@ class EngineCache:
 
     Args:
         folder: made when the first engine is stored; `default_cache()` by default.
+
+    Raises:
+        OutputError: no folder is given, and the user has no home directory.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -215,21 +229,20 @@ class EngineCache:
         try:
             file = open(path, "w")  # noqa: SIM115
         except OSError as error:
-            raise OutputError(_unwritable(path, error)) from error
+            raise unwritable(path, error) from error
         with file:
-            _take(file, waiting)
+            take(file, waiting)
             self._sweep(key)
             yield
 
     def _sweep(self, key: EngineKey) -> None:
-        """Remove what builds that were killed have left of an engine."""
+        """Remove what builds that were killed have left of an engine, and of measurements."""
         entry = self.get(key)
         kept = entry.path.name if entry is not None else ""
-        pieces = self.folder.glob(f".{key.digest[:_STEM]}-*")
         plans = self.folder.glob(f"{key.digest}-*.plan")
-        for path in (*pieces, *(plan for plan in plans if plan.name != kept)):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        remove(self.folder.glob(pieces_of(key.digest)))
+        remove(plan for plan in plans if plan.name != kept)
+        self._sweep_timing()
 
     def store(self, key: EngineKey, plan: bytes, built_ns: int, about: Mapping[str, Any]) -> Entry:
         """Store an engine: the old or the new one is there, never a part of one.
@@ -256,35 +269,11 @@ class EngineCache:
             "built_ns": built_ns,
             "about": dict(about),
         }
-        self._write(entry.path, plan)
+        write_whole(entry.path, plan)
         description = json.dumps(text, indent=2).encode()
-        self._write(self.folder / f"{key.digest}.json", description)
+        write_whole(self.folder / f"{key.digest}.json", description)
         self._sweep(key)
         return entry
-
-    def _write(self, path: Path, content: bytes) -> None:
-        name = ""
-        try:
-            handle, name = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name[:_STEM]}-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-            self._sync_folder()
-        except OSError as error:
-            raise OutputError(_unwritable(path, error, len(content))) from error
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-
-    def _sync_folder(self) -> None:
-        if sys.platform != "win32":
-            handle = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
 
     # Measurements --------------------------------------------------------------------------------
 
@@ -299,35 +288,26 @@ class EngineCache:
 
     def write_timing(self, key: EngineKey, content: bytes) -> None:
         """Keep TensorRT's measurements; they only save time, so a failure is no matter."""
-        with contextlib.suppress(OutputError):
-            self._write(self.timing_path(key), content)
+        with contextlib.suppress(OutputError, OSError), self._timing_lock() as lock:
+            take(lock)
+            write_whole(self.timing_path(key), content)
+
+    def _sweep_timing(self) -> None:
+        """Remove pieces of measurements, unless somebody may be writing one: of any engine."""
+        pattern = pieces_of(_TIMING)
+        if not any(self.folder.glob(pattern)):
+            return
+        with contextlib.suppress(OSError), self._timing_lock() as lock:
+            if take_if_free(lock):
+                remove(self.folder.glob(pattern))
+
+    def _timing_lock(self) -> IO[str]:
+        return open(self.folder / f"{_TIMING}.lock", "w")
 
     def timing_path(self, key: EngineKey) -> Path:
         """Return the file of the measurements: of one TensorRT on one GPU, for all models."""
         what = "\0".join((key.flavour, key.version, key.gpu, key.capability))
-        return self.folder / f"timing-{hashlib.sha256(what.encode()).hexdigest()[:16]}.bin"
-
-
-def _take(file: IO[str], waiting: Callable[[], None]) -> None:
-    """Lock a file until it is closed, whatever happens; where there are no locks, go on."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    with contextlib.suppress(OSError):  # some network file systems have no locks
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def _unwritable(path: Path, error: OSError, size: int = 0) -> str:
-    what = f"{path} ({size / _MB:.0f} MB)" if size else f"{path}"
-    return (
-        f"cannot write {what}: {error.strerror}; free some space, or choose another folder with "
-        "--cache"
-    )
+        return self.folder / f"{_TIMING}-{hashlib.sha256(what.encode()).hexdigest()[:16]}.bin"
 
 
 def _misfit(key: EngineKey) -> EngineKey:

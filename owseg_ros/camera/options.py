@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from owseg.errors import UsageError
+from owseg.places import expanded
 from owseg_ros.hosts.base import Parameters
 from owseg_ros.hosts.parameters import ParameterSpec
 
@@ -103,12 +104,12 @@ def declare_options(parameters: Parameters) -> CameraOptions:
     """Declare the parameters, and read them.
 
     Raises:
-        UsageError: a value does not fit, or there is no source.
+        UsageError: a value does not fit, there is no source, or no home directory for a ~.
     """
     values: dict[str, Any] = {spec.name: parameters.declare(spec) for spec in PARAMETERS}
     if not values["source"]:
         raise UsageError("a camera needs a source; give --source FILE, or set 'source'")
-    values["source"] = Path(values["source"]).expanduser()
+    values["source"] = expanded(values["source"])
     info = values["camera_info"]
-    values["camera_info"] = Path(info).expanduser() if info else None
+    values["camera_info"] = expanded(info) if info else None
     return CameraOptions(**values)

@@ -35,7 +35,7 @@ class SharedModel:
         The mask is one of them where objects may be dropped: it must not depend on who else
         listens.
         """
-        judged = self.pipeline.meta is not None and MASK in topics
+        judged = self.pipeline.drops_objects and MASK in topics
         return judged or not GROUPED.isdisjoint(topics)
 
     def published_threshold(self, settings: Settings) -> float:
@@ -84,6 +84,7 @@ def open_model(load: Load, get: Get) -> SharedModel:
             score=load.score,
             calibrated=load.calibrated,
             meta=meta,
+            min_object=load.min_object,
         )
         pipeline.warm_up()
         ClusterTracker().warm_up()

@@ -2,8 +2,8 @@
 
 When a parameter takes effect:
 
-    at configure   model, engine, fallback, device, score_type, grouping, meta, calibrated,
-                   cameras, image_transport
+    at configure   model, engine, fallback, device, score_type, grouping, meta, min_object,
+                   calibrated, cameras, image_transport
     at once        anomaly_threshold, operating_point, overlay_opacity, lazy,
                    max_age_ms, image_timeout_s
     at the start   autostart, build_only
@@ -25,6 +25,7 @@ from owseg.errors import BundleError, UsageError
 from owseg.grouping import GROUPINGS
 from owseg.manifest import Manifest
 from owseg.outputs import OPACITY
+from owseg.places import expanded
 from owseg_ros.hosts.parameters import ParameterSpec, ParameterType, Value
 from owseg_ros.watchdog import TRANSPORTS
 
@@ -79,6 +80,14 @@ def table() -> tuple[ParameterSpec, ...]:
             default="",
             description="meta classifier (.json, of 'owseg meta fit') that drops unknown objects "
             "that look like false alarms; empty = all stay",
+        ),
+        ParameterSpec(
+            name="min_object",
+            default=0.0,
+            minimum=0.0,
+            maximum=1.0,
+            description="smallest unknown object, share of the image; pixels of smaller ones "
+            "become known again; 0 = all stay",
         ),
         ParameterSpec(
             name="calibrated",
@@ -179,6 +188,7 @@ class Load:
         score: type in which scores leave a GPU.
         grouping: name of the grouping.
         meta: file of the meta classifier; None = none.
+        min_object: smallest unknown object, share of the image, 0..1.
         calibrated: whether probabilities are published.
         cameras: names of the cameras; one empty name = a camera without a name.
         transport: "raw" or "compressed".
@@ -191,6 +201,7 @@ class Load:
     score: str
     grouping: str
     meta: Path | None
+    min_object: float
     calibrated: bool
     cameras: tuple[str, ...]
     transport: str
@@ -219,7 +230,8 @@ def load_of(get: Get) -> Load:
     """Read what is to be loaded.
 
     Raises:
-        UsageError: two cameras have the same name, or one has none.
+        UsageError: two cameras have the same name, or one has none; or a path begins with ~ and
+            there is no home directory.
     """
     names = get("cameras")
     cameras = tuple(str(name) for name in names) if isinstance(names, tuple) else ()
@@ -229,13 +241,14 @@ def load_of(get: Get) -> Load:
         )
     model, meta = str(get("model")), str(get("meta"))
     return Load(
-        model=Path(model).expanduser() if model else shipped_model(),
+        model=expanded(model) if model else shipped_model(),
         engine=str(get("engine")),
         fallback=bool(get("fallback")),
         device=str(get("device")),
         score=str(get("score_type")),
         grouping=str(get("grouping")),
-        meta=Path(meta).expanduser() if meta else None,
+        meta=expanded(meta) if meta else None,
+        min_object=_number(get("min_object")),
         calibrated=bool(get("calibrated")),
         cameras=cameras or ("",),
         transport=str(get("image_transport")),

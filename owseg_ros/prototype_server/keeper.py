@@ -8,17 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from owseg.errors import StoreError
+from owseg.places import user_folder
 from owseg.prototypes import PrototypeSet, PrototypeStore
 
 FILE = "owseg/prototypes.owseg"
 """Where the store lies in the user's data folder."""
 
+_OPTION = "--store or the parameter 'store'"
+
 
 def default_store(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the path of the user's store, as the XDG base directory specification has it."""
-    home = environment.get("XDG_DATA_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path.home() / ".local" / "share"
-    return base / FILE
+    """Return the path of the user's store, as the XDG base directory specification has it.
+
+    Raises:
+        OutputError: there is no home directory to have it in.
+    """
+    return user_folder("XDG_DATA_HOME", ".local/share", _OPTION, environment) / FILE
 
 
 class StoreKeeper:

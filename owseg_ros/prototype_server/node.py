@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Sized
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from owseg.bundle import shipped_model
 from owseg.engines import ENGINES, open_engine
 from owseg.engines.onnxruntime import DEVICES
 from owseg.errors import OwsegError, StoreError
+from owseg.places import expanded
 from owseg.prototypes import PrototypeSet, Shot
 from owseg.prototypes.checks import check_free_name, clean_name
 from owseg.prototypes.learn import embed, learn_class
@@ -108,9 +108,9 @@ class PrototypeServer:
         self.host = host
         values: dict[str, Any] = {spec.name: host.parameters.declare(spec) for spec in PARAMETERS}
         self._publisher = host.publisher(PROTOTYPE_SET, TOPIC, LATCHED)
-        model = Path(values["model"]).expanduser() if values["model"] else shipped_model()
+        model = expanded(values["model"]) if values["model"] else shipped_model()
         self._engine = open_engine(model, values["engine"], values["device"])
-        path = Path(values["store"]).expanduser() if values["store"] else default_store()
+        path = expanded(values["store"]) if values["store"] else default_store()
         self._keeper = StoreKeeper(path, self._engine.space)
         self._telling = threading.Lock()
         self._tell()

@@ -193,6 +193,7 @@ def test_truth_that_belongs_to_no_image(
         (("--max-frames", "0"), "expected a whole number of at least 1, got '0'"),
         (("--max-frames", "-3"), "at least 1"),
         (("--max-frames", "many"), "at least 1, got 'many'"),
+        (("--min-object", "2"), "smallest object must be a share in 0..1, got 2.0"),
         (("--threshold", "2"), "threshold must be in 0..1, got 2.0"),
         (("--threshold", "-0.1"), "threshold must be in 0..1"),
         (("--threshold", "nan"), "threshold must be in 0..1, got nan"),

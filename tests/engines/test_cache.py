@@ -223,6 +223,31 @@ def test_pieces_of_killed_writers_go_with_the_next_build(shelf, stored):
         assert other.exists()
 
 
+@pytest.mark.parametrize("name", ["timing-0123456789abcdef.bin", "timing-fedcba9876543210.bin"])
+def test_pieces_of_measurements_go_with_the_next_build_of_any_engine(shelf, name):
+    piece = shelf.folder / f".{name[:16]}-abc"
+    piece.write_bytes(b"half")
+    shelf.write_timing(HERE, b"measured")
+    with shelf.lock(replace(HERE, model="c" * 64)):
+        assert not piece.exists()
+    assert shelf.read_timing(HERE) == b"measured"
+
+
+def test_measurements_that_are_being_written_stay(shelf, monkeypatch):
+    real, pieces = os.replace, []
+
+    def replace_late(source, target):
+        other = EngineCache(shelf.folder)
+        with other.lock(replace(HERE, model="c" * 64)):
+            pieces.extend(shelf.folder.glob(".timing-*"))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_late)
+    shelf.write_timing(HERE, b"measured")
+    assert len(pieces) == 1
+    assert shelf.read_timing(HERE) == b"measured"
+
+
 def test_a_description_names_a_file_of_the_folder_only(shelf, stored, tmp_path):
     raw = json.loads(description(stored).read_text())
     (tmp_path / "evil.plan").write_bytes(PLAN)
@@ -370,9 +395,14 @@ def test_a_file_system_without_locks_is_no_obstacle(shelf, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", none)
+    piece = shelf.folder / ".timing-012345678-abc"
+    piece.write_bytes(b"half")
     with shelf.lock(HERE):
         shelf.store(HERE, PLAN, 1, {})
+        shelf.write_timing(HERE, b"measured")
     assert shelf.read(shelf.get(HERE)) == PLAN
+    assert shelf.read_timing(HERE) == b"measured"
+    assert piece.exists()  # who knows whether somebody is writing it
 
 
 def test_measurements(shelf, monkeypatch):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from owseg.errors import InputError
+from owseg.errors import InputError, UsageError
 from owseg_ros.camera.calibration import read_calibration
+from owseg_ros.camera.options import declare_options
 from owseg_ros.camera.pace import LATE_S, USUAL_GAP_S, Pace
+from owseg_ros.hosts.parameters import ParameterStore
 
 S = 10**9
 
@@ -18,6 +20,13 @@ def due_times(pace, recorded, now=0.0):
         now = pace.next(stamp, now)
         times.append(now)
     return times
+
+
+@pytest.mark.parametrize("name", ["source", "camera_info"])
+def test_a_tilde_without_a_home_directory_is_named(homeless, name):
+    store = ParameterStore({"source": "x.mcap", name: "~/y"})
+    with pytest.raises(UsageError, match=r"'~/y' begins with ~, .* set HOME"):
+        declare_options(store)
 
 
 def test_images_come_as_they_were_recorded():

@@ -11,6 +11,7 @@ import pytest
 from owseg.engines import FakeEngine
 from owseg.images import encode_image
 from owseg.prototypes import PrototypeStore
+from owseg_ros.commands.node import start
 from owseg_ros.hosts.qos import LATCHED
 from owseg_ros.prototype_server import node as module
 from owseg_ros.prototype_server.keeper import StoreKeeper, default_store
@@ -176,6 +177,26 @@ def test_the_store_lies_in_the_data_folder_of_the_user(monkeypatch, tmp_path):
     for environment in ({}, {"XDG_DATA_HOME": ""}, {"XDG_DATA_HOME": "relative"}):
         expected = tmp_path / ".local" / "share" / "owseg" / "prototypes.owseg"
         assert default_store(environment) == expected
+
+
+def test_without_a_home_directory_the_node_says_where_to_put_the_store(
+    kinds, ros_domain, homeless, capfd
+):
+    words = ["--host", kinds[0], "--ros-args", "-p", "engine:=fake"]
+    assert start(["prototype_server", *words]) == 2
+    *_, line = capfd.readouterr().err.splitlines()
+    assert line.endswith(
+        "there is no home directory to take .local/share of; set XDG_DATA_HOME or HOME to a "
+        "folder of yours, or choose a place with --store or the parameter 'store'"
+    )
+
+
+@pytest.mark.parametrize("name", ["store", "model"])
+def test_without_a_home_directory_a_tilde_is_named(kinds, ros_domain, homeless, capfd, name):
+    words = ["--host", kinds[0], "--ros-args", "-p", "engine:=fake", "-p", f"{name}:=~/x"]
+    assert start(["prototype_server", *words]) == 2
+    *_, line = capfd.readouterr().err.splitlines()
+    assert "'~/x' begins with ~, and there is no such home directory" in line
 
 
 def test_news_are_told_until_they_were_heard(quick):

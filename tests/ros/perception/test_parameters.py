@@ -63,6 +63,7 @@ def test_given_values(monkeypatch):
         image_transport="compressed",
         score_type="uint8",
         meta="~/meta.json",
+        min_object=0.003,
         calibrated=True,
         anomaly_threshold=0.25,
         overlay_opacity=1.0,
@@ -74,6 +75,7 @@ def test_given_values(monkeypatch):
     assert (load.cameras, load.transport) == (("front", "rear"), "compressed")
     assert load.meta == Path("/home/robot/meta.json")
     assert (load.score, load.calibrated) == ("uint8", True)
+    assert load.min_object == 0.003
     settings = parameters.settings_of(store.get, MANIFEST)
     assert (settings.threshold, settings.opacity) == (0.25, 1.0)
     assert (settings.lazy, settings.max_age_ms) == (False, 300.0)
@@ -81,6 +83,12 @@ def test_given_values(monkeypatch):
 
 def test_a_threshold_of_zero_is_a_threshold():
     assert parameters.settings_of(store_with(anomaly_threshold=0.0).get, MANIFEST).threshold == 0
+
+
+@pytest.mark.parametrize("name", ["model", "meta"])
+def test_a_tilde_without_a_home_directory_is_named(homeless, name):
+    with pytest.raises(UsageError, match=r"'~/x' begins with ~, .* set HOME"):
+        parameters.load_of(store_with(**{name: "~/x"}).get)
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a", "")])
@@ -113,6 +121,8 @@ def test_unusable_values_at_the_start():
         ("score_type", "int4"),
         ("calibrated", "yes"),
         ("meta", 1),
+        ("min_object", -0.1),
+        ("min_object", 1.5),
         ("cameras", (1, 2)),
     ],
 )

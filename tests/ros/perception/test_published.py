@@ -174,6 +174,15 @@ def test_a_false_alarm_is_in_no_output(perception, friend, tricks, eventually, m
     assert values["meta classifier"] == f"{meta_file}, fitted at the threshold 0.625"
 
 
+def test_small_objects_are_in_no_mask(perception, friend, tricks, eventually):
+    """Whoever listens: the mask alone needs the objects, too."""
+    perception(min_object=(FEW + 1) / objects()[..., 0].size)
+    friend.listen(RAW, MASK)
+    friend.send(objects())
+    assert eventually(lambda: friend.of(MASK))
+    assert (array_in(friend.of(MASK)[0]) == 255).sum() == MANY
+
+
 def test_without_a_classifier_all_objects_stay(perception, friend, tricks, eventually):
     perception()
     friend.listen(RAW, MASK)
