@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 
 from owseg.bench import peers
+from owseg.cli import bench as command
 from owseg.cli import main
+from owseg.engines.ort_cuda import cuda_obstacle
+from owseg.engines.ort_sessions import unusable
+from owseg.errors import EngineError
 
 
 def bench(*argv):
@@ -44,6 +50,58 @@ def test_the_shipped_model_by_default(capsys):
     out = capsys.readouterr().out
     assert "onnxruntime, fused" in out
     assert "not measured" not in out
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """Let ONNX Runtime list CUDA, as its package for GPUs does, on this machine without a GPU."""
+    warnings.filterwarnings("ignore", "Specified provider 'CUDAExecutionProvider' is not")
+    real = onnxruntime.get_available_providers()
+    listed = ["CUDAExecutionProvider", *(n for n in real if n != "CUDAExecutionProvider")]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+    if cuda_obstacle() == "":
+        pytest.skip("there is a GPU that ONNX Runtime can use")
+
+
+@pytest.mark.parametrize("tensorrt", [False, True])
+def test_cuda_that_does_not_load_is_left_out_in_one_line(
+    no_gpu, tiny_bundle, monkeypatch, capsys, tensorrt
+):
+    obstacle = "" if tensorrt else "there is none"
+    monkeypatch.setattr(command, "tensorrt_obstacle", lambda: obstacle)
+    assert bench(tiny_bundle, "--frames", 1, "--threads", 1, "--no-torch") == 0
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("owseg:")]
+    left_out = "captured" if tensorrt else "tensorrt, captured"
+    assert lines == [f"owseg: leaving out {left_out}: {unusable('cuda')}"]
+    assert "tiny 32x24  onnxruntime, graph" in captured.out
+    skipped = [line for line in captured.out.splitlines() if line.startswith("not measured")]
+    assert [line.split()[4] for line in skipped] == ["tensorrt:"] * tensorrt + ["fused:"]
+
+
+def test_where_cuda_is_asked_for_and_does_not_load_nothing_is_left(
+    no_gpu, tiny_bundle, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "tensorrt_obstacle", lambda: "there is none")
+    assert bench(tiny_bundle, "--device", "cuda", "--no-torch") == 2
+    assert capsys.readouterr().err == f"owseg: {unusable('cuda')}\n"
+
+
+def test_torch_is_measured_on_the_cpu_then(no_gpu, tiny_bundle, monkeypatch, capsys):
+    asked = []
+
+    class OnlyNames:
+        def names(self):
+            return ("torch",)
+
+        def open(self, name, manifest, checkpoint, device, threads):
+            asked.append(device)
+            raise EngineError("not today")
+
+    monkeypatch.setattr(command, "load_peers", OnlyNames)
+    assert bench(tiny_bundle, "--frames", 1, "--threads", 1) == 0
+    assert asked == ["cpu"]
+    assert "not measured: tiny on torch: not today" in capsys.readouterr().out
 
 
 def test_frames_of_a_folder_and_seconds(tiny_bundle, tmp_path, capsys):

@@ -9,12 +9,16 @@ from pathlib import Path
 from owseg.bench.peers import Peers
 from owseg.bundle import Bundle, load_bundle
 from owseg.engines import Engine, OnnxRuntimeEngine, open_engine
+from owseg.engines.ort_cuda import cuda_obstacle
 from owseg.errors import MissingDependencyError, OwsegError, UsageError
 
 ONNXRUNTIME = ("fused", "graph", "captured")
 """ONNX Runtime with fused heads (CPU), with the heads of the graph, and that as a CUDA graph."""
 
 TENSORRT = "tensorrt"
+
+ON_CPU, ON_GPU = ONNXRUNTIME[:2], (TENSORRT, "captured", "graph")
+"""What is worth measuring."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +164,5 @@ def _onnxruntime(bundle: Bundle, name: str, device: str, threads: int) -> Contes
 
 
 def _place() -> str:
-    """Where "auto" leads."""
-    import onnxruntime
-
-    return "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
+    """Where "auto" leads: to the same device as ONNX Runtime."""
+    return "cpu" if cuda_obstacle() else "cuda"

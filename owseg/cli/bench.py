@@ -13,16 +13,23 @@ from typing import Any
 
 from owseg import __version__
 from owseg.bench import Figures, Peers, Skipped, load_peers, measure, open_contestants
-from owseg.bench.contestants import ONNXRUNTIME, TENSORRT, close_all
+from owseg.bench.contestants import (
+    ON_CPU,
+    ON_GPU,
+    ONNXRUNTIME,
+    TENSORRT,
+    close_all,
+)
 from owseg.bench.images import frames_of
 from owseg.bench.plot import plot
 from owseg.bench.table import notes, table
 from owseg.bundle import shipped_model
 from owseg.cli.common import Bar, need, positive_int
+from owseg.engines.choice import tensorrt_obstacle
 from owseg.engines.compact import SCORES
 from owseg.engines.onnxruntime import DEVICES
-from owseg.engines.ort_sessions import PROVIDERS
-from owseg.errors import MissingDependencyError
+from owseg.engines.ort_cuda import cuda_obstacle, made_for_cuda
+from owseg.errors import EngineError, MissingDependencyError
 from owseg.grouping import GROUPINGS
 from owseg.replay.runner import make_folder, write_json
 
@@ -136,11 +143,25 @@ def _peers(args: argparse.Namespace) -> Peers | None:
 
 
 def _defaults(device: str, peers: Peers | None) -> list[str]:
-    import onnxruntime
+    """Return what runs here; of what a package is made for and the machine is not, say so.
 
-    cuda = device != "cpu" and PROVIDERS["cuda"] in onnxruntime.get_available_providers()
-    names = [TENSORRT, "captured", "graph"] if cuda else ["fused", "graph"]
-    return [*names, *(peers.names() if peers else ())]
+    Raises:
+        EngineError: a GPU is asked for, and nothing is left that could run on it.
+    """
+    others = peers.names() if peers else ()
+    if device == "cpu":
+        return [*ON_CPU, *others]
+    obstacle = cuda_obstacle()
+    if not obstacle:
+        return [*ON_GPU, *others]
+    found = [] if tensorrt_obstacle() else [TENSORRT]
+    found += ON_CPU if device == "auto" else ()
+    if not (found or others):
+        raise EngineError(obstacle)
+    if made_for_cuda():
+        missing = [name for name in ON_GPU if name not in found]
+        print(f"owseg: leaving out {', '.join(missing)}: {obstacle}", file=sys.stderr)
+    return [*found, *others]
 
 
 def _models(args: argparse.Namespace, peers: Peers | None, folder: Path) -> list[Path]:

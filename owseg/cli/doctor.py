@@ -99,14 +99,16 @@ def _module(name: str, module: str, remedy: str, missing: str) -> Check:
 
 def _gpu() -> list[Check]:
     try:
-        import onnxruntime
+        from owseg.engines.ort_cuda import cuda_obstacle, made_for_cuda
+
+        made, obstacle = made_for_cuda(), cuda_obstacle()
     except ImportError as error:
         return [Check(name="GPU", state="absent", detail=str(error))]
-    providers = onnxruntime.get_available_providers()
-    cuda = "CUDAExecutionProvider" in providers
-    driver = shutil.which("nvidia-smi") is not None
-    if cuda:
+    if not obstacle:
         return [Check(name="GPU", state="ok", detail="ONNX Runtime with CUDA")]
+    if made:
+        return [Check(name="GPU", state="absent", detail=obstacle)]
+    driver = shutil.which("nvidia-smi") is not None
     remedy = "pip install 'owseg_ros[gpu]'" if driver else "no NVIDIA driver; the CPU is used"
     return [Check(name="GPU", state="absent", detail=remedy)]
 

@@ -13,7 +13,7 @@ from owseg.engines.cache import EngineCache
 from owseg.engines.onnxruntime import OnnxRuntimeEngine
 from owseg.engines.switching import SwitchingEngine
 from owseg.engines.tensorrt.cached import check_usable, open_cached
-from owseg.errors import EngineError, MissingDependencyError
+from owseg.errors import EngineError, MissingDependencyError, OutputError
 
 BUILDING = "building the TensorRT engine"
 
@@ -25,6 +25,7 @@ def open_tensorrt(model: str | Path, device: str) -> Engine:
         BundleError: the bundle cannot be used.
         MissingDependencyError: TensorRT or cuda-python is not installed.
         EngineError: no engine fits, there is no GPU, or the CPU is asked for.
+        OutputError: there is no home directory to look for engines in.
     """
     _refuse_cpu(device)
     return open_cached(load_bundle(model), EngineCache())
@@ -38,11 +39,11 @@ def open_auto(model: str | Path, device: str) -> Engine:
         EngineError: ONNX Runtime cannot run it here.
     """
     bundle = load_bundle(model)
-    if device == "cpu" or _obstacle():
+    if device == "cpu" or tensorrt_obstacle():
         return OnnxRuntimeEngine(bundle, device)
     try:
         return open_cached(bundle, EngineCache())
-    except EngineError as error:
+    except (EngineError, OutputError) as error:
         engine = OnnxRuntimeEngine(bundle, device)
         engine.notice, engine.degraded = str(error), True
         return engine
@@ -65,15 +66,16 @@ def open_with_fallback(model: str | Path, device: str, *, needed: bool) -> Engin
     if needed:
         _refuse_cpu(device)
     bundle = load_bundle(model)
-    obstacle = "it is told to run on the CPU" if device == "cpu" else _obstacle()
+    obstacle = "it is told to run on the CPU" if device == "cpu" else tensorrt_obstacle()
     if obstacle and not needed:
         return OnnxRuntimeEngine(bundle, device)
     plain = _plain(bundle)
     if obstacle:
-        engine = SwitchingEngine(plain)
-        engine.say(obstacle, degraded=True)
-        return engine
-    cache = EngineCache()
+        return _stand_in(plain, obstacle)
+    try:
+        cache = EngineCache()
+    except OutputError as error:
+        return _stand_in(plain, str(error))
     try:
         return SwitchingEngine(plain, open_cached(bundle, cache))
     except EngineError as error:
@@ -82,12 +84,19 @@ def open_with_fallback(model: str | Path, device: str, *, needed: bool) -> Engin
         return engine
 
 
+def _stand_in(plain: Callable[[str], Engine], why: str) -> SwitchingEngine:
+    """Return ONNX Runtime in place of a TensorRT engine that there cannot be."""
+    engine = SwitchingEngine(plain)
+    engine.say(why, degraded=True)
+    return engine
+
+
 def _refuse_cpu(device: str) -> None:
     if device == "cpu":
         raise EngineError("the engine tensorrt runs on a GPU only; for the cpu use onnxruntime")
 
 
-def _obstacle() -> str:
+def tensorrt_obstacle() -> str:
     """Say why there can be no TensorRT engine here, "" = there can."""
     try:
         check_usable()

@@ -16,6 +16,7 @@ from owseg.engines.compact import on_host
 from owseg.engines.heads.fused import MAPS, FusedHeads
 from owseg.engines.heads.proof import prove
 from owseg.engines.heads.spec import head_spec
+from owseg.engines.ort_cuda import NO_CUDA, made_for_cuda
 from owseg.engines.ort_device import DeviceRunner
 from owseg.engines.ort_sessions import NETWORK, PROVIDERS, Sessions
 from owseg.errors import EngineError, MissingDependencyError, UsageError
@@ -259,13 +260,9 @@ def _feed(images: UInt8Array, prototypes: PrototypeSlots, threshold: float) -> d
 
 
 def _choose_device(device: str) -> str:
-    import onnxruntime
-
     if device not in DEVICES:
         raise EngineError(f"no device '{device}'; there are {', '.join(DEVICES)}")
-    has_cuda = PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+    has_cuda = made_for_cuda()
     if device == "cuda" and not has_cuda:
-        raise EngineError(
-            "this onnxruntime has no CUDA; pip install 'owseg_ros[gpu]', or use the device cpu"
-        )
+        raise EngineError(NO_CUDA)
     return "cuda" if device != "cpu" and has_cuda else "cpu"

@@ -26,6 +26,14 @@ MAPS = ("known", "anomaly", "open_set")
 """Outputs of the heads."""
 
 
+def unusable(device: str) -> str:
+    """Say that a device cannot be used that the package of ONNX Runtime is made for."""
+    return (
+        f"ONNX Runtime cannot use {device.upper()} here, though it is made for it: the driver, or "
+        "the CUDA or cuDNN that it wants, is missing; install them, or use the device cpu"
+    )
+
+
 class Sessions:
     """Opens sessions when they are first needed, and keeps them.
 
@@ -89,11 +97,7 @@ class Sessions:
             reason = str(error).splitlines()[0][:200]
             raise EngineError(f"ONNX Runtime cannot load {path}: {reason}") from error
         if PROVIDERS[self._device] not in session.get_providers():
-            raise EngineError(
-                f"ONNX Runtime cannot use {self._device.upper()} here, though it is made for it: "
-                "the driver, or the CUDA or cuDNN that it wants, is missing; install them, or use "
-                "the device cpu"
-            )
+            raise EngineError(unusable(self._device))
         return session
 
     def _graph(self, outputs: frozenset[str]) -> str | bytes:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,6 +31,16 @@ Say = Callable[[str, str], None]
 """Gets the name of a program and one line about it, or from it."""
 
 
+class WhenDone(Enum):
+    """What follows where a program ends by itself with exit code 0."""
+
+    START_AGAIN = auto()
+    LEAVE = auto()
+    """It has done its part; the others go on."""
+    END_ALL = auto()
+    """There is nothing left to do, if it was its first run; later it is started again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """Something to keep running.
@@ -37,12 +48,12 @@ class Program:
     Attributes:
         name: for people.
         command: program and arguments; it must end when its standard input does.
-        ends: whether it may end by itself, with exit code 0.
+        when_done: what follows where it ends by itself with exit code 0.
     """
 
     name: str
     command: tuple[str, ...]
-    ends: bool = False
+    when_done: WhenDone = WhenDone.START_AGAIN
 
 
 def next_delay(delay_s: float, ran_s: float) -> float:
@@ -136,7 +147,8 @@ class Supervisor:
     """Runs programs until it is told to end.
 
     A program that dies is started again, after a second at first and half a minute at most.
-    One that finds its input unusable at its first start ends everything.
+    One that finds its input unusable at its first start ends everything, and so does one that is
+    done in its first run if it is to (`WhenDone.END_ALL`).
 
     Args:
         programs: in the order in which to start them; they are ended the other way round.
@@ -165,30 +177,37 @@ class Supervisor:
     def _keep_running(self) -> int:
         while not self._stopping.is_set():
             for child in self._children:
-                if self._care_for(child) == BAD_INPUT:
-                    return BAD_INPUT
+                code = self._care_for(child)
+                if code is not None:
+                    return code
             self._stopping.wait(_LOOK_EVERY_S)
         return 0
 
-    def _care_for(self, child: _Child) -> int:
-        """Start it if it is due, plan its start if it died; returns why all should end, or 0."""
-        name = child.program.name
+    def _care_for(self, child: _Child) -> int | None:
+        """Start it if it is due, see to its end; returns the exit code where all should end."""
         if child.process is None:
             if not child.is_done and time.monotonic() >= child.due_s:
                 child.start()
-            return 0
+            return None
         code = child.look()
-        if code is None:
-            return 0
-        if child.program.ends and code == 0:
+        return None if code is None else self._after(child, code)
+
+    def _after(self, child: _Child, code: int) -> int | None:
+        """Plan the next start of what has ended; returns the exit code where all should end."""
+        name, is_first = child.program.name, child.starts == 1
+        when_done = child.program.when_done if code == 0 else WhenDone.START_AGAIN
+        if is_first and code == BAD_INPUT:
+            self._say(name, "cannot start, see above; ending the others")
+            return code
+        if is_first and when_done == WhenDone.END_ALL:
+            self._say(name, "is done; ending the others")
+            return code
+        if when_done == WhenDone.LEAVE:
             child.is_done = True
             self._say(name, "has come to its end")
-            return 0
-        if code == BAD_INPUT and child.starts == 1:
-            self._say(name, "cannot start, see above; ending the others")
-            return BAD_INPUT
+            return None
         self._say(name, f"{how_it_ended(code)}; starting it again in {child.plan():g} s")
-        return 0
+        return None
 
     def _end_all(self) -> None:
         self._stopping.set()

@@ -11,7 +11,7 @@ from pathlib import Path
 from owseg.errors import UsageError
 from owseg_ros.commands.node import command_line
 from owseg_ros.commands.options import as_yaml
-from owseg_ros.commands.supervisor import Program, Supervisor
+from owseg_ros.commands.supervisor import Program, Supervisor, WhenDone
 from owseg_ros.hosts import KINDS
 from owseg_ros.hosts.log import LEVELS
 from owseg_ros.hosts.names import check_node_name, join, normalize_namespace
@@ -106,7 +106,9 @@ def _perception(args: argparse.Namespace) -> Program:
     given = _given(model=args.model, device=args.device, image_transport=args.image_transport)
     if names:
         given["cameras"] = names
-    return _program(args, _PERCEPTION, _PERCEPTION, args.namespace, _remaps(args), given)
+    # As in perception.launch.py: with `build_only` there is nothing to serve once it is done.
+    end = WhenDone.END_ALL
+    return _program(args, _PERCEPTION, _PERCEPTION, args.namespace, _remaps(args), given, end)
 
 
 def _cameras(args: argparse.Namespace) -> list[Program]:
@@ -130,7 +132,8 @@ def _camera(args: argparse.Namespace, name: str, source: str, *, leads: bool) ->
         given["clock"] = True
     title = f"{_CAMERA} {name}" if name else _CAMERA
     namespace = join(args.namespace, name) if name else args.namespace
-    return _program(args, title, _CAMERA, namespace, _remaps(args), given, ends=True)
+    end = WhenDone.LEAVE
+    return _program(args, title, _CAMERA, namespace, _remaps(args), given, end)
 
 
 def _given(**values: object) -> dict[str, Value]:
@@ -159,8 +162,7 @@ def _program(
     namespace: str,
     remaps: list[str],
     given: dict[str, Value],
-    *,
-    ends: bool = False,
+    when_done: WhenDone = WhenDone.START_AGAIN,
 ) -> Program:
     words = [*command_line(node), "--host", args.host, "--until-eof"]
     for file in args.params_file:
@@ -172,4 +174,4 @@ def _program(
         words += ["-p", f"{name}:={as_yaml(value)}"]
     if args.log_level:
         words += ["--log-level", args.log_level]
-    return Program(name=title, command=tuple(words), ends=ends)
+    return Program(name=title, command=tuple(words), when_done=when_done)

@@ -70,3 +70,16 @@ def test_doctor_runs_the_shipped_model(monkeypatch, tiny_bundle, tmp_path):
     monkeypatch.setattr(bundle, "shipped_model", lambda: tmp_path / "none.onnx")
     (check,) = doctor._model()
     assert (check.state, "no model at" in check.detail) == ("broken", True)
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "state", "detail"),
+    [("", "ok", "ONNX Runtime with CUDA"), ("no driver", "absent", "no driver")],
+)
+def test_doctor_finds_out_whether_cuda_loads(monkeypatch, obstacle, state, detail):
+    doctor = importlib.import_module("owseg.cli.doctor")
+    cuda = importlib.import_module("owseg.engines.ort_cuda")
+    monkeypatch.setattr(cuda, "made_for_cuda", lambda: True)
+    monkeypatch.setattr(cuda, "cuda_obstacle", lambda: obstacle)
+    (check,) = doctor._gpu()
+    assert (check.state, check.detail) == (state, detail)

@@ -14,7 +14,7 @@ from owseg.bundle import OUTPUTS
 from owseg.engines import ENGINES, OnnxRuntimeEngine, PrototypeSlots, open_engine
 from owseg.engines.background import build_in_background
 from owseg.engines.switching import SwitchingEngine
-from owseg.errors import EngineError, MissingDependencyError
+from owseg.errors import EngineError, MissingDependencyError, OutputError
 
 NOTHING = {"flavour": ""}
 
@@ -225,6 +225,23 @@ def test_where_there_can_be_no_tensorrt_onnxruntime_serves(nvidia, tiny, picture
             assert engine.degraded
             run(engine, pictures)
             assert engine.name == "onnxruntime"
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorrt"])
+def test_without_a_home_directory_for_engines_onnxruntime_serves(
+    nvidia, tiny, pictures, homeless, engine
+):
+    nvidia()
+    says = "there is no home directory to take .cache of; set XDG_CACHE_HOME or HOME"
+    with open_engine(tiny.path, engine, "cuda", fallback=True) as found:
+        assert found.notice.startswith(says)
+        assert found.degraded
+        run(found, pictures)
+        assert found.name == "onnxruntime"
+    with open_engine(tiny.path, "auto") as found:
+        assert found.notice.startswith(says)
+    with pytest.raises(OutputError, match=says):
+        open_engine(tiny.path, "tensorrt")
 
 
 def test_onnxruntime_needs_no_stand_in(tiny):

@@ -13,7 +13,13 @@ import time
 import pytest
 
 from owseg_ros.commands import supervisor as module
-from owseg_ros.commands.supervisor import Program, Supervisor, how_it_ended, next_delay
+from owseg_ros.commands.supervisor import (
+    Program,
+    Supervisor,
+    WhenDone,
+    how_it_ended,
+    next_delay,
+)
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 
@@ -139,7 +145,9 @@ def test_bad_input_later_is_only_a_death(supervise, eventually, tmp_path):
 
 
 def test_a_program_that_may_end_is_left_alone_then(supervise, eventually):
-    _, said, end = supervise(python("a", "print('up')", ends=True), python("b", SLEEP))
+    _, said, end = supervise(
+        python("a", "print('up')", when_done=WhenDone.LEAVE), python("b", SLEEP)
+    )
     assert eventually(lambda: ("a", "has come to its end") in said)
     time.sleep(0.2)
     assert said.count(("a", "up")) == 1
@@ -147,8 +155,38 @@ def test_a_program_that_may_end_is_left_alone_then(supervise, eventually):
 
 
 def test_a_program_that_may_end_is_started_again_when_it_fails(supervise, eventually):
-    _, said, _ = supervise(python("a", "print('up'); raise SystemExit(1)", ends=True))
+    _, said, _ = supervise(
+        python("a", "print('up'); raise SystemExit(1)", when_done=WhenDone.LEAVE)
+    )
     assert eventually(lambda: said.count(("a", "up")) >= 2)
+
+
+def test_a_program_that_is_done_in_its_first_run_ends_everything(supervise, eventually):
+    found, said, end = supervise(
+        python("good", SLEEP), python("done", "print('built')", when_done=WhenDone.END_ALL)
+    )
+    assert eventually(found._stopping.is_set)
+    assert end() == 0
+    assert [line for name, line in said if name == "done"] == [
+        "built",
+        "is done; ending the others",
+    ]
+    assert not pid_of(found, "good")
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(1)", "os.kill(os.getpid(), 9)"])
+def test_a_program_that_failed_before_it_was_done_ends_nothing(
+    supervise, eventually, tmp_path, code
+):
+    code = (
+        "import os, pathlib, sys; p = pathlib.Path(sys.argv[1]); was = p.exists(); p.touch()\n"
+        f"print('up', flush=True)\nif not was: {code}"
+    )
+    command = (sys.executable, "-c", code, str(tmp_path / "mark"))
+    program = Program(name="a", command=command, when_done=WhenDone.END_ALL)
+    _, said, _ = supervise(program)
+    assert eventually(lambda: said.count(("a", "up")) >= 3)
+    assert ("a", "ended with exit code 0; starting it again in 0.1 s") in said
 
 
 def test_a_program_that_does_not_listen_is_killed(supervise, eventually, monkeypatch):

@@ -19,6 +19,7 @@ from owseg_ros.camera.options import PARAMETERS as CAMERA
 from owseg_ros.commands import up
 from owseg_ros.commands.node import COMMANDS
 from owseg_ros.commands.options import as_yaml
+from owseg_ros.commands.supervisor import WhenDone
 from owseg_ros.hosts.parameter_files import parse_value
 from owseg_ros.hosts.qos import LATCHED, SENSOR_DATA
 from owseg_ros.hosts.ros_args import parse_ros_args
@@ -30,6 +31,11 @@ NAMES = {
     "prototype_server": {spec.name for spec in SERVER},
     "perception": {spec.name for spec in parameters.table()},
     "camera": {spec.name for spec in CAMERA},
+}
+WHEN_DONE = {
+    "prototype_server": WhenDone.START_AGAIN,
+    "perception": WhenDone.END_ALL,
+    "camera": WhenDone.LEAVE,
 }
 
 
@@ -65,7 +71,7 @@ def test_server_and_perception_are_started(monkeypatch):
     found = programs(monkeypatch)
     assert list(found) == ["prototype_server", "perception"]
     for node, options, args, program in found.values():
-        assert (options, values(args), program.ends) == ((), {}, False)
+        assert (options, values(args), program.when_done) == ((), {}, WHEN_DONE[node])
         assert [(rule.source, rule.target) for rule in args.remaps] == [("__ns", "/")]
         assert node in COMMANDS
 
@@ -96,7 +102,7 @@ def test_options_reach_the_nodes_that_have_them(monkeypatch, tmp_path):
         assert options == ("--params-file", "a b.yaml")
         assert args.remaps[0].target == "/robot"
         assert args.log_level == "WARN"
-        assert program.ends == (node == "camera")
+        assert program.when_done == WHEN_DONE[node]
         assert set(values(args)) <= NAMES[node] | {"use_sim_time"}
     images = {name: [r.target for r in found[name][2].remaps[1:]] for name in found}
     assert images == {"prototype_server": [], "perception": ["/cam"], "camera": ["/cam"]}
@@ -145,6 +151,8 @@ def test_values_are_read_back_as_they_were(value):
 
 
 # The whole system --------------------------------------------------------------------------------
+
+FAKE_TENSORRT = Path(__file__).parents[2] / "engines" / "fakes"
 
 FAKE = """
 /**:
@@ -199,6 +207,25 @@ def test_a_model_that_is_missing_ends_it_with_one_line(owseg, kinds, quick):
     assert "no.onnx" in system.output
     assert "cannot start, see above" in system.output
     assert "Traceback" not in system.output
+
+
+def test_perception_that_only_builds_an_engine_ends_it_all(owseg, kinds, quick, tiny_bundle):
+    (quick / "build.yaml").write_text("perception: {ros__parameters: {build_only: true}}")
+    env = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(FAKE_TENSORRT), os.getenv("PYTHONPATH")])),
+        "OWSEG_FAKE_NVIDIA": "{}",
+        "XDG_CACHE_HOME": str(quick / "cache"),
+    }
+    system = owseg(
+        *("up", "--host", kinds[1], "--params-file", quick / "build.yaml"),
+        *("--model", tiny_bundle, "--store", quick / "classes"),
+        env=env,
+    )
+    assert system.wait() == 0, system.output
+    assert "the TensorRT engine is in the cache" in system.output
+    assert "is done; ending the others" in system.output
+    assert "starting it again" not in system.output
+    assert len(list((quick / "cache" / "owseg" / "engines").glob("*.plan"))) == 1
 
 
 def test_it_goes_on_when_nobody_reads_what_it_says(monkeypatch):
