@@ -2,13 +2,13 @@
 
 The bin of a score s is the sum of three integer terms that grow with s:
 
-- floor(s * EQUAL): equal steps, which decide in the middle;
+- floor(s * 190 000): equal steps, which decide in the middle;
 - the top bits of the float32 pattern of s + e, 2048 steps per octave towards 0 (for
   positive float32, the order of the patterns is the order of the numbers);
 - minus the top bits of the pattern of 1 + e - s, 1024 steps per octave towards 1,
 
 with e = 2^-23. Equal steps alone would do badly: a softmax puts a large share of the
-known pixels within 1e-5 of 0, all in one bin. Here a bin is at most about 1 / EQUAL
+known pixels within 1e-5 of 0, all in one bin. Here a bin is at most about 1 / 190 000
 wide, and at most s / 2048 + 6e-11.
 
 Rounding in float32 is monotone and so is each term: the bins are intervals and their
@@ -17,9 +17,14 @@ order is the order of the scores.
 
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+from owseg.jit import warm_up
 from owseg.metrics._checks import BoolArray, Counts, check_score_range, row_blocks
 from owseg.types import FloatArray
 
@@ -29,20 +34,10 @@ NUM_BINS = 1 << 18
 BELOW_ALL = -1.0
 """Threshold below every score: all pixels lie above it."""
 
-EQUAL = 190_000
-"""Number of equal steps; with both logarithmic terms this fills NUM_BINS."""
+_PER_BLOCK = 1 << 19
+"""Pixels that are copied at once where the compiled kernel cannot read an array as it lies."""
 
-_EPSILON = np.float32(2**-23)
-_ONE = np.float32(1)
-_LOW_SHIFT = 12
-_HIGH_SHIFT = 13
-_IN_CACHE = 1 << 16
-_PER_COUNT = 1 << 19
-
-_ONE_BITS = int(_ONE.view(np.int32))
-_OFFSET = np.int32(
-    ((_ONE + _EPSILON).view(np.int32) >> _HIGH_SHIFT) - (_EPSILON.view(np.int32) >> _LOW_SHIFT)
-)
+_ONE_BITS = int(np.float32(1).view(np.int32))
 
 
 def bin_of(scores: FloatArray) -> npt.NDArray[np.int32]:
@@ -54,12 +49,8 @@ def bin_of(scores: FloatArray) -> npt.NDArray[np.int32]:
     Returns:
         Same shape, int32 in 0..NUM_BINS - 1, growing with the score.
     """
-    bins: npt.NDArray[np.int32] = (scores * np.float32(EQUAL)).astype(np.int32)
-    low = (scores + _EPSILON).view(np.int32)
-    bins += np.right_shift(low, _LOW_SHIFT, out=low)
-    high = ((_ONE + _EPSILON) - scores).view(np.int32)
-    bins -= np.right_shift(high, _HIGH_SHIFT, out=high)
-    bins += _OFFSET
+    bins = np.empty(scores.shape, np.int32)
+    _kernel().bins_of(_plain(scores).reshape(-1), bins.reshape(-1))
     return bins
 
 
@@ -80,24 +71,34 @@ def count_scores(scores: FloatArray, positive: BoolArray, valid: BoolArray) -> C
         InputError: a score is NaN, infinite or outside [0, 1], be it at an invalid pixel.
     """
     total = np.zeros(2 * NUM_BINS + 1, np.int64)
-    for rows in row_blocks(scores.shape, _PER_COUNT):
-        codes = _codes(scores[rows], positive[rows], valid[rows])
-        total += np.bincount(codes, minlength=total.size)
+    places = np.empty(scores.shape[1], np.uint32)
+    count = _kernel().count
+    for rows in row_blocks(scores.shape, _PER_BLOCK):
+        block = _plain(scores[rows])
+        is_one = _plain(positive[rows]).view(np.uint8)
+        if not count(block, is_one, _plain(valid[rows]), places, total):
+            check_score_range(block)
     return total[:-1].reshape(2, NUM_BINS)
 
 
-def _codes(scores: FloatArray, positive: BoolArray, valid: BoolArray) -> npt.NDArray[np.intp]:
-    """Bin plus NUM_BINS times class; 2 * NUM_BINS for an invalid pixel. Flat."""
-    codes = np.empty(scores.shape, np.intp)
-    for rows in row_blocks(scores.shape, _IN_CACHE):
-        check_score_range(scores[rows])
-        code = bin_of(scores[rows])
-        if positive[rows].any():
-            code += np.multiply(positive[rows], np.int32(NUM_BINS), dtype=np.int32)
-        if not valid[rows].all():
-            np.copyto(code, np.int32(2 * NUM_BINS), where=~valid[rows])
-        codes[rows] = code
-    return codes.reshape(-1)
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array in the one layout that the kernels are compiled for."""
+    return np.require(array, requirements=("C", "A", "W"))
+
+
+@cache
+def _kernel() -> ModuleType:
+    """Load the compiled part, and compile what no cache on disk has yet."""
+    from owseg.metrics import _histogram
+
+    def run() -> None:
+        nothing = np.zeros((1, 1), np.float32)
+        mask, counts = np.zeros((1, 1), np.bool_), np.zeros(2 * NUM_BINS + 1, np.int64)
+        _histogram.bins_of(nothing[0], np.zeros(1, np.int32))
+        _histogram.count(nothing, mask.view(np.uint8), mask, np.zeros(1, np.uint32), counts)
+
+    warm_up(run, _histogram)
+    return _histogram
 
 
 def thresholds_below(bins: npt.NDArray[np.integer]) -> FloatArray:
