@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 NVIDIA = {"tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "cuda"}
-HEAVY = {"torch", "torchvision", "rclpy", "onnx", "onnxscript", "matplotlib", "sklearn", *NVIDIA}
+TRAINING = {"torch", "torchvision", "transformers", "onnx", "onnxscript", "matplotlib", "sklearn"}
+HEAVY = {"rclpy", *TRAINING, *NVIDIA}
 PACKAGES = {
     "owseg": set(),
     "owseg_training": {"owseg"},

@@ -15,13 +15,11 @@ from owseg.calibration.promise import Promise, keep
 from owseg.calibration.rewrite import save_with_manifest
 from owseg.calibration.run import ScoredFrames, score_frames
 from owseg.calibration.table import CalibrationTable
-from owseg.cli.common import Bar, need, positive_int
-from owseg.datasets import READERS, load_truth_map, open_dataset
-from owseg.datasets.goss import listed
+from owseg.cli.common import Bar, need
+from owseg.cli.labelled import add_data_arguments, labelled_images, open_data
 from owseg.engines import ENGINES, open_engine
 from owseg.engines.onnxruntime import DEVICES, HEADS
 from owseg.errors import OutputError, UsageError
-from owseg.evaluation import truth_map_for
 from owseg.manifest import Manifest, OperatingPoint
 from owseg.metrics import FALSE_FRAME
 from owseg.replay.runner import make_folder
@@ -36,17 +34,8 @@ EXAMPLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("model", type=Path, help="model bundle")
-    parser.add_argument("--data", required=True, choices=sorted(READERS), help="data set")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--split", default="val", help="train, val or test (default: val)")
+    add_data_arguments(parser, split="val")
     parser.add_argument("--out", type=Path, required=True, help="bundle to write")
-    parser.add_argument(
-        "--truth-map",
-        metavar="FILE",
-        help="meaning of the label ids (default: classes that the model lacks are anomalies)",
-    )
-    parser.add_argument("--names", type=Path, metavar="FILE", help="only the images of a list")
-    parser.add_argument("--max-frames", type=positive_int, help="stop after so many images")
     parser.add_argument(
         "--map",
         choices=(*METHODS, "none"),
@@ -127,21 +116,13 @@ def run(args: argparse.Namespace) -> int:
         args.default in (None, *known),
         f"--default {args.default} is not an operating point; there are {', '.join(known)}",
     )
-    reader = open_dataset(args.data, args.root, args.split)
-    truth_map = (
-        truth_map_for(bundle.manifest, reader.label_space)
-        if args.truth_map is None
-        else load_truth_map(args.truth_map)
-    )
-    samples = list(reader if args.names is None else listed(reader, args.names))
-    samples = samples[: args.max_frames]
+    images = labelled_images(args, open_data(args), bundle.manifest)
     with (
         open_engine(args.model, args.engine, args.device, heads=args.heads) as engine,
-        closing(Bar(len(samples), f"{reader.name} {reader.split}")) as bar,
+        closing(Bar(len(images.samples), images.title)) as bar,
     ):
-        scored = score_frames(engine, bar(samples), truth_map)
-    fitted_on = f"{reader.name} {reader.split}, {len(samples)} images, {truth_map.name}"
-    manifest = _fitted(bundle.manifest, args, promises, scored, fitted_on)
+        scored = score_frames(engine, bar(images.samples), images.truth_map)
+    manifest = _fitted(bundle.manifest, args, promises, scored, images.name)
     save_with_manifest(bundle, manifest, args.out)
     _print(args, manifest, scored, [promise.name for promise in promises])
     return 0

@@ -19,16 +19,21 @@ from owseg.cli.common import (
     engine_from,
     evaluation_for,
     pipeline_from,
-    positive_int,
     print_metrics,
 )
-from owseg.datasets import READERS, DatasetReader, Sample, load_truth_map, open_dataset
-from owseg.datasets.goss import listed
-from owseg.evaluation import Evaluation, truth_map_for
+from owseg.cli.labelled import (
+    LabelledImages,
+    add_data_arguments,
+    labelled_images,
+    open_data,
+)
+from owseg.datasets import Sample
+from owseg.evaluation import Evaluation
 from owseg.metrics import ANOMALY_TRACK, OBSTACLE_TRACK, ComponentMetric
 from owseg.pipeline import Pipeline
 from owseg.replay.bars import parse_bar
 from owseg.replay.claims import ClaimMetric
+from owseg.replay.in_force import in_force
 from owseg.replay.latency import LatencyMetric
 from owseg.replay.runner import make_folder, write_json
 from owseg.types import Frame
@@ -45,21 +50,7 @@ DATA_TRACKS = {"road_obstacle21": "obstacle", "lost_and_found": "obstacle"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--data", required=True, choices=sorted(READERS), help="data set")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--split", default="val", help="train, val or test (default: val)")
-    parser.add_argument(
-        "--truth-map",
-        metavar="FILE",
-        help="meaning of the label ids (default: classes that the model lacks are anomalies)",
-    )
-    parser.add_argument(
-        "--names",
-        type=Path,
-        metavar="FILE",
-        help="only the images that a file lists, one name a line (see 'owseg data goss')",
-    )
-    parser.add_argument("--max-frames", type=positive_int, help="stop after so many images")
+    add_data_arguments(parser, split="val")
     parser.add_argument(
         "--components",
         choices=tuple(TRACKS),
@@ -85,20 +76,16 @@ def run(args: argparse.Namespace) -> int:
     for file in (args.json, args.plot):
         if file is not None:
             make_folder(file.parent)
-    reader = open_dataset(args.data, args.root, args.split)
+    reader = open_data(args)
     with engine_from(args) as engine:
-        if args.truth_map is None:
-            truth_map = truth_map_for(engine.manifest, reader.label_space)
-        else:
-            truth_map = load_truth_map(args.truth_map)
+        images = labelled_images(args, reader, engine.manifest)
         pipeline = pipeline_from(args, engine)
         rules = TRACKS[args.components or DATA_TRACKS.get(args.data, "anomaly")]
-        evaluation = evaluation_for(pipeline, truth_map, rules)
-        samples = list(reader if args.names is None else listed(reader, args.names))
-        samples = samples[: args.max_frames]
-        metrics = evaluate(reader, pipeline, evaluation, samples)
+        evaluation = evaluation_for(pipeline, images.truth_map, rules)
+        metrics = evaluate(images, pipeline, evaluation)
         if args.best_f1:
-            metrics["components_best_f1"] = components_at_best_f1(pipeline, evaluation, samples)
+            best = components_at_best_f1(pipeline, evaluation, images.samples)
+            metrics["components_best_f1"] = best
     if args.plot is not None:
         found = evaluation.calibration.compute()
         plot_reliability(found.bins, found.ece, args.plot, metrics["source"])
@@ -108,13 +95,8 @@ def run(args: argparse.Namespace) -> int:
     return check_bars(args.require, metrics)
 
 
-def evaluate(
-    reader: DatasetReader,
-    pipeline: Pipeline,
-    evaluation: Evaluation,
-    samples: Sequence[Sample],
-) -> dict[str, Any]:
-    """Run a pipeline over samples of a data set.
+def evaluate(images: LabelledImages, pipeline: Pipeline, evaluation: Evaluation) -> dict[str, Any]:
+    """Run a pipeline over labelled images.
 
     Returns:
         The content of metrics.json.
@@ -122,8 +104,8 @@ def evaluate(
     latency, claims = LatencyMetric(), ClaimMetric(pipeline.prototypes)
     pipeline.warm_up()
     started = time.perf_counter()
-    with closing(Bar(len(samples), f"{reader.name} {reader.split}")) as bar:
-        for index, sample in enumerate(bar(samples)):
+    with closing(Bar(len(images.samples), images.title)) as bar:
+        for index, sample in enumerate(bar(images.samples)):
             image, labels = sample.load()
             frame = Frame(image=image, index=index, frame_id=sample.name)
             result = pipeline.process(frame, partition=True)
@@ -132,13 +114,10 @@ def evaluate(
             claims.update(result)
     return {
         "owseg": __version__,
-        "source": f"{reader.name} {reader.split}",
-        "model": pipeline.manifest.name,
-        "engine": pipeline.engine.name,
-        "threshold": pipeline.threshold,
-        "calibrated": pipeline.calibrated,
-        "frames": len(samples),
-        "fps": len(samples) / (time.perf_counter() - started),
+        "source": images.title,
+        **in_force(pipeline),
+        "frames": len(images.samples),
+        "fps": len(images.samples) / (time.perf_counter() - started),
         "latency_ms": latency.compute(),
         **claims.metrics(),
         **evaluation.metrics(),

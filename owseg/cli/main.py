@@ -44,6 +44,8 @@ SUMMARIES = {
     "train": "train a network by a recipe",
     "export": "export a checkpoint as a model bundle, or a bundle in another precision",
     "incremental": "learn classes from a few images and compare the methods",
+    "goss": "train and compare methods that find and group unknown objects (GOSS)",
+    "table": "redraw a table of the papers from stored runs, and run what is missing",
     "node": "start a node, on ROS 2 or without it",
     "up": "start all nodes without ROS 2, and keep them running",
 }

@@ -3,53 +3,35 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from owseg.cli.common import add_engine_arguments, engine_from, positive_int
-from owseg.datasets import READERS, Sample, TruthMap, load_truth_map, open_dataset
-from owseg.datasets.goss import listed
-from owseg.evaluation import truth_map_for
+from owseg.cli.common import add_engine_arguments, engine_from
+from owseg.cli.labelled import LabelledImages, add_data_arguments, labelled_images, open_data
 from owseg.grouping import GROUPINGS
 from owseg.meta.run import Recorder
 from owseg.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledRun:
+class MeasuringRun:
     """A pipeline that measures objects, and the images for it.
 
     Attributes:
         pipeline: with `recorder` in the place of a meta classifier.
         recorder: has the features of the last frame.
-        samples: the images.
-        truth_map: meaning of their labels.
-        title: data set and split.
-        name: the same with number of images and truth map.
+        images: with their truth.
     """
 
     pipeline: Pipeline
     recorder: Recorder
-    samples: Sequence[Sample]
-    truth_map: TruthMap
-    title: str
-    name: str
+    images: LabelledImages
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, split: str) -> None:
-    """Add the options that choose model, threshold and images."""
-    parser.add_argument("--data", required=True, choices=sorted(READERS), help="data set")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--split", default=split, help=f"train, val or test (default: {split})")
-    parser.add_argument(
-        "--truth-map",
-        metavar="FILE",
-        help="meaning of the label ids (default: classes that the model lacks are anomalies)",
-    )
-    parser.add_argument("--names", type=Path, metavar="FILE", help="only the images of a list")
-    parser.add_argument("--max-frames", type=positive_int, help="stop after so many images")
+def add_run_arguments(parser: argparse.ArgumentParser, split: str) -> None:
+    """Add the options that choose images, model, grouping and threshold."""
+    add_data_arguments(parser, split)
     parser.add_argument(
         "--grouping",
         choices=tuple(GROUPINGS),
@@ -63,17 +45,11 @@ def add_data_arguments(parser: argparse.ArgumentParser, split: str) -> None:
 
 
 @contextmanager
-def open_data(args: argparse.Namespace) -> Iterator[LabelledRun]:
+def open_run(args: argparse.Namespace) -> Iterator[MeasuringRun]:
     """Open what the options choose."""
-    reader = open_dataset(args.data, args.root, args.split)
+    reader = open_data(args)
     with engine_from(args) as engine:
-        truth_map = (
-            truth_map_for(engine.manifest, reader.label_space)
-            if args.truth_map is None
-            else load_truth_map(args.truth_map)
-        )
-        samples = list(reader if args.names is None else listed(reader, args.names))
-        samples = samples[: args.max_frames]
+        images = labelled_images(args, reader, engine.manifest)
         recorder = Recorder()
         pipeline = Pipeline(
             engine,
@@ -82,12 +58,4 @@ def open_data(args: argparse.Namespace) -> Iterator[LabelledRun]:
             grouping=args.grouping,
             meta=recorder,
         )
-        title = f"{reader.name} {reader.split}"
-        yield LabelledRun(
-            pipeline=pipeline,
-            recorder=recorder,
-            samples=samples,
-            truth_map=truth_map,
-            title=title,
-            name=f"{title}, {len(samples)} images, {truth_map.name}",
-        )
+        yield MeasuringRun(pipeline=pipeline, recorder=recorder, images=images)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from owseg.cli.common import Bar, need
-from owseg.cli.meta_common import add_data_arguments, open_data
+from owseg.cli.meta_common import add_run_arguments, open_run
 from owseg.meta.model import load_meta
 from owseg.meta.run import evaluate_meta
 
@@ -19,7 +19,7 @@ EXAMPLE = "owseg meta eval --data camvid --root CamVid --split val --meta meta.j
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add_data_arguments(parser, split="val")
+    add_run_arguments(parser, split="val")
     parser.add_argument("--meta", type=Path, required=True, help="file of 'owseg meta fit'")
     parser.add_argument(
         "--thresholds",
@@ -40,18 +40,23 @@ def run(args: argparse.Namespace) -> int:
     classifier = load_meta(args.meta)
     chosen = args.threshold is not None or args.operating_point is not None
     rows = []
-    with open_data(args) as data:
-        classifier.check(data.pipeline.manifest)
-        default = [data.pipeline.threshold if chosen else classifier.threshold]
+    with open_run(args) as measuring:
+        pipeline, images = measuring.pipeline, measuring.images
+        classifier.check(pipeline.manifest)
+        default = [pipeline.threshold if chosen else classifier.threshold]
         for threshold in args.thresholds or default:
-            data.pipeline.threshold = threshold
-            with closing(Bar(len(data.samples), f"{data.title}, {threshold:.3f}")) as bar:
+            pipeline.threshold = threshold
+            with closing(Bar(len(images.samples), f"{images.title}, {threshold:.3f}")) as bar:
                 figures = evaluate_meta(
-                    data.pipeline, data.recorder, classifier, bar(data.samples), data.truth_map
+                    pipeline,
+                    measuring.recorder,
+                    classifier,
+                    bar(images.samples),
+                    images.truth_map,
                 )
             rows.append({"threshold": threshold, **figures.as_dict()})
     if args.json:
-        print(json.dumps({"data": data.name, "kind": classifier.kind, "rows": rows}, indent=2))
+        print(json.dumps({"data": images.name, "kind": classifier.kind, "rows": rows}, indent=2))
     else:
         _print(rows)
     return 0

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from owseg.cli.common import Bar
-from owseg.cli.meta_common import add_data_arguments, open_data
+from owseg.cli.meta_common import add_run_arguments, open_run
 from owseg.errors import OutputError
 from owseg.meta.fit import MetaOptions, fit_meta
 from owseg.meta.model import KINDS
@@ -21,7 +21,7 @@ EXAMPLE = "owseg meta fit --data camvid --root CamVid --split train --out meta.j
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add_data_arguments(parser, split="train")
+    add_run_arguments(parser, split="train")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument(
         "--kind", choices=tuple(KINDS), default=MetaOptions.kind, help=f"({MetaOptions.kind})"
@@ -42,18 +42,19 @@ def run(args: argparse.Namespace) -> int:
     make_folder(args.out.parent)
     if args.out.is_dir():
         raise OutputError(f"cannot write {args.out}: it is a folder; name a file with --out")
-    with open_data(args) as data:
+    with open_run(args) as measuring:
+        pipeline, images = measuring.pipeline, measuring.images
         options = MetaOptions(
             kind=args.kind,
             max_missed=args.max_missed,
-            threshold=data.pipeline.threshold,
-            fitted_on=data.name,
+            threshold=pipeline.threshold,
+            fitted_on=images.name,
         )
-        with closing(Bar(len(data.samples), data.title)) as bar:
+        with closing(Bar(len(images.samples), images.title)) as bar:
             objects = measure_objects(
-                data.pipeline, data.recorder, bar(data.samples), data.truth_map
+                pipeline, measuring.recorder, bar(images.samples), images.truth_map
             )
-        classifier = fit_meta(objects, data.pipeline.manifest.class_names, options)
+        classifier = fit_meta(objects, pipeline.manifest.class_names, options)
     classifier.save(args.out)
     figures = {"threshold": options.threshold, "keep_above": classifier.keep_above}
     figures |= dict(classifier.figures)

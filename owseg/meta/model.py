@@ -9,6 +9,7 @@ trees, each with feature, limit, left, right and value of its nodes (feature -1:
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,10 @@ class ObjectJudge(Protocol):
         """Judge the objects of a frame, see `MetaClassifier.false_alarms`."""
         ...
 
+    def about(self) -> Mapping[str, Any]:
+        """Say what it is, ready for JSON."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetaClassifier:
@@ -59,6 +64,8 @@ class MetaClassifier:
         threshold: anomaly threshold of the objects that it was fitted on.
         fitted_on: the data.
         figures: what the fit noted.
+        file: name of the file that it was read from; "" = none.
+        sha256: of that file.
 
     Raises:
         UsageError: numbers that do not belong together.
@@ -71,6 +78,8 @@ class MetaClassifier:
     threshold: float
     fitted_on: str
     figures: Mapping[str, Any] = field(default_factory=dict)
+    file: str = field(default="", compare=False)
+    sha256: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot judge anything, and find it out before the first frame."""
@@ -135,6 +144,17 @@ class MetaClassifier:
                 f"'{manifest.name}' has {', '.join(manifest.class_names)}: fit one for it"
             )
 
+    def about(self) -> dict[str, Any]:
+        """Say which one it is: kind, threshold of its objects, limit, data, and the file."""
+        return {
+            "kind": self.kind,
+            "keep_above": self.keep_above,
+            "threshold": self.threshold,
+            "fitted_on": self.fitted_on,
+            "file": self.file,
+            "sha256": self.sha256,
+        }
+
     def save(self, path: Path) -> None:
         """Write the JSON file.
 
@@ -165,7 +185,8 @@ def load_meta(path: Path) -> MetaClassifier:
         UsageError: no such file, or it is no meta classifier of this version.
     """
     try:
-        raw = json.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
+        raw = json.loads(content.decode("utf-8"))
         if raw["schema"] != SCHEMA:
             raise UsageError(
                 f"{path} has schema {raw['schema']!r}, this version reads {SCHEMA}; fit it again"
@@ -181,6 +202,8 @@ def load_meta(path: Path) -> MetaClassifier:
             threshold=float(raw["threshold"]),
             fitted_on=str(raw["fitted_on"]),
             figures=dict(raw["figures"]),
+            file=path.name,
+            sha256=hashlib.sha256(content).hexdigest(),
         )
     except OSError as error:
         raise UsageError(f"cannot read the meta classifier {path}: {error.strerror}") from error

@@ -38,6 +38,10 @@ class Recorder:
         self.features = measure(clusters, anomaly, known, self._classes)
         return np.zeros(len(self.features) + 1, np.bool_)
 
+    def about(self) -> dict[str, Any]:
+        """Say what it is, see `ObjectJudge`."""
+        return {"kind": "recorder"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredObjects:

@@ -21,6 +21,7 @@ from owseg.outputs import confidence, label_threshold
 from owseg.pipeline import Pipeline
 from owseg.render import overlay, palette
 from owseg.replay.claims import ClaimMetric
+from owseg.replay.in_force import in_force
 from owseg.replay.latency import LatencyMetric
 from owseg.replay.mcap_writer import McapWriter
 from owseg.replay.report import ReportBuilder, ReportCurves
@@ -185,14 +186,10 @@ class Replay:
 
     def metrics(self) -> dict[str, Any]:
         """Return the content of metrics.json as far as the replay has come."""
-        manifest = self.pipeline.manifest
         return {
             "owseg": __version__,
             "source": self.source.name,
-            "model": manifest.name,
-            "engine": self.pipeline.engine.name,
-            "threshold": self.pipeline.threshold,
-            "calibrated": self.pipeline.calibrated,
+            **in_force(self.pipeline),
             "interrupted": self._interrupted,
             "frames": self._frames,
             "drops": 0,

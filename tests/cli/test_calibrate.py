@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import cv2
@@ -72,6 +73,13 @@ def test_a_whole_round(run, calibrate, camvid, tmp_path, messages):
         if kind != "false_frames":  # those are about another share of a frame
             assert found["decisions"][kind] <= limit
         assert found["calibrated"] is True
+        table = manifest.calibration
+        digest = hashlib.sha256(np.array(table.probabilities, "<f8").tobytes()).hexdigest()
+        assert found["calibration"] == {
+            "method": "isotonic",
+            "fitted_on": table.fitted_on,
+            "sha256": digest,
+        }
         assert found["ece"] < 0.03
     assert found["threshold"] == manifest.threshold("false_frames_20")
 
@@ -109,7 +117,7 @@ def test_replay_with_probabilities(run, calibrate, camvid, tmp_path):
         out = tmp_path / name
         assert run("replay", camvid / "images", "--out", out, *model, *more)[0] == 0
         figures = json.loads((out / "metrics.json").read_text())
-        assert figures["calibrated"] is bool(more)
+        assert figures["calibrated"] is (figures["calibration"] is not None) is bool(more)
         assert figures["threshold"] == 0.5
     # what listeners are told is the threshold of what is published: 1 - probability at 0.5
     table = load_bundle(tmp_path / "out" / "new.onnx").manifest.calibration

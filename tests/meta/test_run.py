@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 
@@ -179,8 +180,15 @@ def test_replay_and_eval_take_one(run, fitted, camvid, tiny_bundle, tmp_path):
     assert after["decisions"]["false_alarms"] < before["decisions"]["false_alarms"]
     assert after["open_set"]["open_miou"] > before["open_set"]["open_miou"]
     assert after["anomaly"] == before["anomaly"]
+    digest = hashlib.sha256(fitted.read_bytes()).hexdigest()
+    assert before["meta"] is None
+    assert (after["meta"]["file"], after["meta"]["sha256"]) == (fitted.name, digest)
+    assert after["meta"]["threshold"] == load_meta(fitted).threshold
     folder = ("replay", camvid / "images", "--model", tiny_bundle, "--max-frames", 2)
     assert run(*folder, "--out", tmp_path / "OUT", "--meta", fitted)[0] == 0
+    told = json.loads((tmp_path / "OUT" / "metrics.json").read_text())
+    assert told["meta"] == after["meta"]
+    assert told["score"] == after["score"] == {"name": "blue", "form": None, "type": "float32"}
 
 
 def test_what_is_refused(run, fitted, camvid, tiny_bundle, tmp_path, monkeypatch):
