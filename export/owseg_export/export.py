@@ -31,11 +31,12 @@ from owseg_export.calibrate import (
     needed_scores,
     operating_points,
 )
-from owseg_export.fitted import fingerprint, fit_scores
+from owseg_export.fitted import check_stored, fingerprint, fit_scores
 from owseg_export.graph import OpenWorldGraph
 from owseg_export.parity import ParityLimits, check_parity
 from owseg_export.to_onnx import export_onnx, save_onnx
 from owseg_export.trained import TrainedNetwork, load_trained
+from owseg_export.unclipped import check_unclipped
 from owseg_training.config import Recipe, ScoreConfig
 from owseg_training.incremental.checkpoint import PLMCheckpoint
 from owseg_training.models.dmlnet import MEAN, STD
@@ -141,11 +142,19 @@ def _write_checked(
     graph = OpenWorldGraph(trained.network, score, metric=trained.metric).eval()
     candidate = options.out.with_name(options.out.name + ".part")
     try:
-        save_onnx(export_onnx(graph, manifest), candidate)
+        exported = export_onnx(graph, manifest)
+        if score.fitted is not None:
+            check_stored(exported, score.fitted)
+        unclipped = check_unclipped(trained, score, exported, data, options.limits.unclipped)
+        save_onnx(exported, candidate)
         with OnnxRuntimeEngine(load_bundle(candidate), "cpu", heads="graph") as engine:
             figures = check_parity(trained, score, engine, data, options.limits)
         manifest = replace(
-            manifest, provenance={**manifest.provenance, "parity": figures.as_dict()}
+            manifest,
+            provenance={
+                **manifest.provenance,
+                "parity": {**figures.as_dict(), "unclipped": unclipped},
+            },
         )
         model = onnx.load(str(candidate))
         for entry in model.metadata_props:

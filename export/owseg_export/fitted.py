@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from owseg.datasets import Truth
-from owseg.errors import UsageError
+from owseg.errors import BundleError, UsageError
 from owseg.types import IGNORE_ID, UInt8Array
 from owseg_export.trained import TrainedNetwork
 from owseg_training.scorers import FITTED_SCORERS, Cells
@@ -87,6 +89,25 @@ def fit_scores(
         return {}, 0
     cells = gather_cells(trained, data)
     return {name: FITTED_SCORERS[name](cells) for name in wanted}, len(cells.labels)
+
+
+def check_stored(model: onnx.ModelProto, fitted: nn.Module) -> None:
+    """Refuse a graph that does not hold the state of its score to the bit.
+
+    What a score says of a few images does not show every value: the nearest of a bank of
+    embeddings is but one of them.
+
+    Raises:
+        BundleError: a part of the state is not among the constants of the graph.
+    """
+    arrays = (numpy_helper.to_array(tensor) for tensor in model.graph.initializer)
+    stored = {(array.shape, array.tobytes()) for array in arrays}
+    for name, value in sorted(fitted.state_dict().items()):
+        if (tuple(value.shape), value.numpy().tobytes()) not in stored:
+            raise BundleError(
+                f"the exported graph does not hold '{name}' of the fitted score; no bundle was "
+                "written"
+            )
 
 
 def fingerprint(fitted: nn.Module) -> str:

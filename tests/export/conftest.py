@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,10 +84,12 @@ def truth_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make_checkpoint(path: Path, truth_map: Path, root: Path, head: str) -> Path:
+def make_checkpoint(
+    path: Path, truth_map: Path, root: Path, head: str, backbone: str = "fast_scnn"
+) -> Path:
     """Write the checkpoint of a random network whose embeddings spread over the prototypes."""
     torch.manual_seed(3)
-    config = NetworkConfig(backbone="fast_scnn", head=head, size=SIZE)  # type: ignore[arg-type]
+    config = NetworkConfig(backbone=backbone, head=head, size=SIZE)  # type: ignore[arg-type]
     base = get_recipe("camvid_tiny")
     recipe = replace(base, network=config, data=replace(base.data, truth_map=str(truth_map)))
     network = build_network(config, len(KNOWN))
@@ -117,6 +119,12 @@ def checkpoint_of(recipe: Recipe, state: dict[str, torch.Tensor]) -> Checkpoint:
         optimizer={},
         history={},
     )
+
+
+@pytest.fixture(scope="session")
+def write_checkpoint(truth_map: Path, camvid_tree: Path) -> Callable[[Path, str, str], Path]:
+    """Give a function that writes the checkpoint of another backbone: (path, head, backbone)."""
+    return lambda path, head, name: make_checkpoint(path, truth_map, camvid_tree, head, name)
 
 
 @pytest.fixture(scope="session")

@@ -140,7 +140,7 @@ def test_limits_are_those_of_the_options(
     options = ExportOptions(
         root=camvid_tree,
         out=tmp_path / "model.onnx",
-        limits=ParityLimits(score=1, labels=1, ranking=1),
+        limits=ParityLimits(score=1, labels=1, ranking=1, unclipped=1),
         max_images=2,
         parity_frames=1,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from torch import Tensor, nn
 
 from owseg.bundle import load_bundle
 from owseg.cli import main
@@ -21,9 +23,12 @@ from owseg_export import fitted as fitted_module
 from owseg_export.ahead import random_state
 from owseg_export.bench_peers import _score
 from owseg_export.calibrate import frames
-from owseg_export.fitted import fingerprint, fit_scores, gather_cells
+from owseg_export.fitted import check_stored, fingerprint, fit_scores, gather_cells
 from owseg_export.parity import check_parity
 from owseg_export.trained import TrainedNetwork, load_trained
+from owseg_export.unclipped import check_unclipped
+from owseg_training.models import BACKBONES
+from owseg_training.models.layers import conv_bn_relu
 from owseg_training.scorers import FITTED_SCORERS, CalibratedScore, Calibration, density, knn
 
 SIZE = (64, 96)
@@ -31,14 +36,48 @@ NAMES = tuple(FITTED_SCORERS)
 Frames = list[tuple[np.ndarray, Truth]]
 
 
+class Small(nn.Module):
+    """Two layers: most of the time of an export is the tracing of the network.
+
+    At stride 2 the few images have cells enough to fill a bank and to leave most of them out.
+    """
+
+    stride, out_channels = 2, 16
+    BRANCH = ("last",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = conv_bn_relu(3, 16, 3, 2), conv_bn_relu(16, 16)
+
+    def trunk(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.first(x),)
+
+    def branch(self, features: tuple[Tensor, ...]) -> Tensor:
+        return self.last(features[0])
+
+
 @pytest.fixture(autouse=True, scope="module")
-def short() -> object:
-    """Let the fit of the flow end early, and the bank leave out most of the few cells."""
+def small() -> Iterator[None]:
+    """Add a small backbone, and let the fit of the flow end early."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "small", lambda config: Small())
         patch.setattr(density, "STEPS", 30)
         patch.setattr(density, "BATCH", 256)
-        patch.setattr(knn, "BANK", 60)
         yield
+
+
+@pytest.fixture(scope="module")
+def checkpoint(
+    write_checkpoint: Callable[[Path, str, str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("runs") / "metric.pt", "metric", "small")
+
+
+@pytest.fixture(scope="module")
+def softmax_checkpoint(
+    write_checkpoint: Callable[[Path, str, str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("runs") / "softmax.pt", "softmax", "small")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +114,14 @@ def bundles(
     return {name: folder / f"{name}.onnx" for name in NAMES}
 
 
+def score_of(bundle: Path, state: nn.Module) -> CalibratedScore:
+    """Return the score of a bundle with a state."""
+    score = load_bundle(bundle).manifest.score
+    name = score["method"]
+    constants = {name: Calibration(**score["constants"][name])}
+    return CalibratedScore(name, "constant", constants, fitted=state)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_engine_computes_the_fitted_score(
     name: str, bundles: dict[str, Path], networks: dict[str, TrainedNetwork], data: Frames
@@ -83,12 +130,12 @@ def test_the_engine_computes_the_fitted_score(
     trained = networks[name]
     manifest = load_bundle(bundles[name]).manifest
     assert manifest.provenance["parity"]["score"] < 2e-4
+    assert manifest.provenance["parity"]["unclipped"] < 1e-5
     states, cells = fit_scores(trained, iter(data), (name,))
     noted = manifest.score["state"]
     assert (noted["cells"], noted["sha256"]) == (cells, fingerprint(states[name]))
     assert noted["data"] == "four, camvid train, 4 images"
-    constants = {name: Calibration(**manifest.score["constants"][name])}
-    score = CalibratedScore(name, "constant", constants, fitted=states[name])
+    score = score_of(bundles[name], states[name])
     with OnnxRuntimeEngine(load_bundle(bundles[name]), "cpu", threads=1) as engine:
         assert engine.heads == "graph"
         assert f"'{name}'" in engine.note
@@ -138,15 +185,48 @@ def test_fingerprints_tell_states_apart() -> None:
 def test_the_parity_gate_notices_another_state(
     bundles: dict[str, Path], trained: TrainedNetwork, data: Frames
 ) -> None:
-    manifest = load_bundle(bundles["mahalanobis"]).manifest
-    constants = {"mahalanobis": Calibration(**manifest.score["constants"]["mahalanobis"])}
     states, _ = fit_scores(trained, iter(data[:1]), ("mahalanobis",))
-    other = CalibratedScore("mahalanobis", "constant", constants, fitted=states["mahalanobis"])
+    other = score_of(bundles["mahalanobis"], states["mahalanobis"])
     with (
         OnnxRuntimeEngine(load_bundle(bundles["mahalanobis"]), "cpu", threads=1) as engine,
         pytest.raises(BundleError, match="differs from torch: score map"),
     ):
         check_parity(trained, other, engine, data)
+
+
+def test_the_gate_notices_one_wrong_embedding_of_a_full_bank(
+    bundles: dict[str, Path], trained: TrainedNetwork, data: Frames, tmp_path: Path
+) -> None:
+    """It decides so few pixels that the mean of the score map does not show it."""
+    states, _ = fit_scores(trained, iter(data), ("knn",))
+    score, model = score_of(bundles["knn"], states["knn"]), onnx.load(str(bundles["knn"]))
+    check_stored(model, states["knn"])
+    assert check_unclipped(trained, score, model, data) < 1e-5
+    (rows,) = [t for t in model.graph.initializer if t.name.endswith("nearest.rows")]
+    bank = numpy_helper.to_array(rows).copy()
+    assert len(bank) == knn.BANK == 512
+    bank[100] *= np.float32(1.05)
+    rows.CopyFrom(numpy_helper.from_array(bank, rows.name))
+    with pytest.raises(BundleError, match=r"does not hold 'nearest\.rows' of the fitted score"):
+        check_stored(model, states["knn"])
+    with pytest.raises(BundleError, match=r"differs from torch by .* \(limit 0\.0001\)"):
+        check_unclipped(trained, score, model, data)
+    onnx.save(model, str(tmp_path / "wrong.onnx"))
+    with OnnxRuntimeEngine(load_bundle(tmp_path / "wrong.onnx"), "cpu", threads=1) as engine:
+        check_parity(trained, score, engine, data)
+
+
+def test_what_is_clipped_is_compared_too(
+    bundles: dict[str, Path], trained: TrainedNetwork, data: Frames
+) -> None:
+    """With constants that clip every pixel all graphs agree, but for the score before that."""
+    model = onnx.load(str(bundles["mahalanobis"]))
+    states, _ = fit_scores(trained, iter(data), ("mahalanobis",))
+    score = score_of(bundles["mahalanobis"], states["mahalanobis"])
+    low, high = (getattr(score.calibrations["mahalanobis"], n) for n in ("low", "high"))
+    score.calibrations = {"mahalanobis": Calibration(low=low, high=high + (high - low) / 1000)}
+    with pytest.raises(BundleError, match="differs from torch by"):
+        check_unclipped(trained, score, model, data)
 
 
 def test_cells_have_the_class_of_the_pixel_in_their_middle(

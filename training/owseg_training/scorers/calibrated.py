@@ -36,7 +36,11 @@ class Calibration:
 
     def apply(self, raw: Tensor) -> Tensor:
         """Return the calibrated score, same shape, in [0, 1]."""
-        return ((raw - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        return self.scaled(raw).clamp(0.0, 1.0)
+
+    def scaled(self, raw: Tensor) -> Tensor:
+        """Return the score before it is clipped, same shape."""
+        return (raw - self.low) / (self.high - self.low)
 
 
 def fit_calibration(raw_values: Tensor, quantile: float, high: float | None = None) -> Calibration:
