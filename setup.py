@@ -23,6 +23,7 @@ TRAIN = [
     "matplotlib>=3.8",
     "scikit-learn>=1.4",
 ]
+TRANSFORMERS = ["transformers>=4.57"]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -32,6 +33,7 @@ TEST = [
     "onnx>=1.17",
     *DDS,
     *RTX,
+    *TRANSFORMERS,
     "ruff>=0.6",
     "mypy>=1.11",
 ]
@@ -108,6 +110,7 @@ setup(
     cmdclass={"build_py": BuildPy},
     extras_require={
         "train": TRAIN,
+        "transformers": [*TRAIN, *TRANSFORMERS],
         "dds": DDS,
         "gpu": ["onnxruntime-gpu>=1.17"],
         "tensorrt": ["tensorrt>=8.5", "cuda-python>=12"],
@@ -120,6 +123,7 @@ setup(
         "owseg.commands": [
             "train = owseg_training.command",
             "export = owseg_export.command",
+            "table = owseg_export.tables.command",
             "incremental = owseg_training.incremental.command",
             "goss = owseg_training.goss.command",
             "node = owseg_ros.commands.node",

@@ -28,6 +28,8 @@ from owseg_export.precision import PRECISIONS
 from owseg_training.recipes import RECIPES, get_recipe
 
 BATCH = 4
+WORKSPACE_MB = 8192
+"""Memory for one layer: four images of 1024x2048 pixels at stride 2 need five times the usual."""
 
 
 def groups(what: Sequence[str]) -> list[list[str]]:
@@ -55,7 +57,7 @@ def measure(names: Sequence[str], precisions: Sequence[str], folder: Path) -> li
 def row(names: Sequence[str], bundle: Bundle, target: str) -> dict[str, Any]:
     """Build one engine."""
     begun = time.monotonic()
-    (proof,) = prove(bundle, (target,), batch=BATCH)
+    (proof,) = prove(bundle, (target,), batch=BATCH, workspace=WORKSPACE_MB)
     return {
         "model": ", ".join(Path(name).name for name in names),
         "input": f"1..{BATCH}x{bundle.manifest.height}x{bundle.manifest.width}x3",

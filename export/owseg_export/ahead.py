@@ -21,7 +21,7 @@ from torch import nn
 from owseg.bundle import Bundle, load_bundle
 from owseg.datasets import load_truth_map
 from owseg.engines.tensorrt import BuildOptions
-from owseg.engines.tensorrt.build import EngineBuilder
+from owseg.engines.tensorrt.build import WORKSPACE_MB, EngineBuilder
 from owseg.engines.tensorrt.runtime import find_tensorrt
 from owseg.errors import EngineError
 from owseg.manifest import Manifest, OperatingPoint
@@ -71,20 +71,26 @@ class Proof(NamedTuple):
     changes: tuple[str, ...]
 
 
-def prove(bundle: Bundle, targets: Sequence[str] = TARGETS, batch: int = 4) -> list[Proof]:
+def prove(
+    bundle: Bundle,
+    targets: Sequence[str] = TARGETS,
+    batch: int = 4,
+    workspace: int = WORKSPACE_MB,
+) -> list[Proof]:
     """Build the engine of a bundle for GPUs that are not here.
 
     Args:
         bundle: the model.
         targets: the GPUs.
         batch: largest number of images at once.
+        workspace: memory that one layer may use, MiB.
 
     Raises:
         MissingDependencyError: TensorRT for RTX is not installed.
         EngineError: it cannot read or build the graph; the message names the node.
     """
     trt = find_tensorrt(("tensorrt_rtx",))
-    builder = EngineBuilder(trt, bundle, BuildOptions(batch=batch))
+    builder = EngineBuilder(trt, bundle, BuildOptions(batch=batch, workspace=workspace))
     proofs = []
     for target in targets:
         plan = builder.build(target, b"", lambda share, phase: None).plan

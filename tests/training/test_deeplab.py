@@ -1,4 +1,4 @@
-"""DeepLabV3+ on ResNet-50: strides, dilations, what takes part, ImageNet weights."""
+"""DeepLabV3+: strides, dilations, what takes part, ImageNet weights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import nn
 from owseg_training.config import NetworkConfig
 from owseg_training.models import build_network, load_imagenet
 from owseg_training.models.deeplab import AtrousPyramid, DeepLabV3Plus
-from owseg_training.models.pspnet import ResNet50
+from owseg_training.models.resnet import ResNet
+from owseg_training.models.wider_resnet import WiderResNet
 
 
 @pytest.fixture(scope="module")
 def deeplab() -> DeepLabV3Plus:
     torch.manual_seed(0)
-    return DeepLabV3Plus().eval()
+    return DeepLabV3Plus(ResNet(stride=16), 16).eval()
 
 
 @torch.no_grad()
@@ -44,9 +45,16 @@ def test_only_the_last_stage_is_dilated(deeplab: DeepLabV3Plus) -> None:
 
 
 def test_both_strides_have_the_same_weights() -> None:
-    assert {n: v.shape for n, v in ResNet50(8).state_dict().items()} == {
-        n: v.shape for n, v in ResNet50(16).state_dict().items()
-    }
+    with torch.device("meta"):
+        eight, sixteen = ResNet(stride=8).state_dict(), ResNet(stride=16).state_dict()
+    assert {n: v.shape for n, v in eight.items()} == {n: v.shape for n, v in sixteen.items()}
+
+
+def test_the_pyramid_of_a_finer_map_is_as_large_on_the_image() -> None:
+    with torch.device("meta"):
+        fine = DeepLabV3Plus(WiderResNet(4), 8)
+    rates = [m.dilation[0] for m in fine.pyramid.modules() if isinstance(m, nn.Conv2d)]
+    assert [rate * 8 for rate in rates if rate > 1] == [rate * 16 for rate in (6, 12, 18)]
 
 
 @torch.no_grad()
@@ -70,16 +78,20 @@ def test_every_weight_takes_part_with_a_batch_of_one() -> None:
     assert output.direction.shape == (1, 2, 16, 16)
 
 
-def test_imagenet_weights_go_into_both_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = {n: torch.full_like(v, 2) for n, v in ResNet50().state_dict().items()}
+@pytest.mark.parametrize("depth", [50, 101])
+def test_imagenet_weights_of_the_depth_go_into_both_backbones(
+    depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.device("meta"):
+        backbones = [DeepLabV3Plus(ResNet(depth, stride=16), 16) for _ in range(2)]
+    state = {n: torch.full(v.shape, 2.0) for n, v in backbones[0].resnet.state_dict().items()}
     weights = SimpleNamespace(
         IMAGENET1K_V2=SimpleNamespace(get_state_dict=lambda progress: state | {"fc.bias": None})
     )
-    models = SimpleNamespace(ResNet50_Weights=weights)
+    models = SimpleNamespace(**{f"ResNet{depth}_Weights": weights})
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(models=models))
-    monkeypatch.setitem(sys.modules, "torchvision.models", models)
     network = nn.Module()
-    network.backbone, network.direction_backbone = DeepLabV3Plus(), DeepLabV3Plus()
+    network.backbone, network.direction_backbone = (b.to_empty(device="cpu") for b in backbones)
     load_imagenet(network)  # type: ignore[arg-type]
     for backbone in (network.backbone, network.direction_backbone):
         assert all((v == 2).all() for v in backbone.resnet.state_dict().values())

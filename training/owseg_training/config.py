@@ -122,7 +122,7 @@ class NetworkConfig:
             0..1; Monte-Carlo dropout needs some.
         size: (height, width) of the network's input at export, pixels.
         init: checkpoint whose backbone this run starts from, "" = from scratch.
-        imagenet: start from ImageNet weights (networks with a ResNet; needs torchvision).
+        imagenet: start from ImageNet weights (ResNets, with torchvision, and Mix Transformers).
     """
 
     backbone: str = "ddrnet"
@@ -165,6 +165,8 @@ class LossConfig:
     """Weights of the loss terms.
 
     Attributes:
+        dce: weight of the classification, for a metric head the discriminative cross entropy; 0
+            leaves it out, so that `variance` alone learns the classes.
         variance: weight of the variance loss (0.01 in the DMLNet paper).
         class_balance: exponent b of the class weights frequency^-b, 0 = none.
         outlier: weight of the pull of pasted strange pixels to the centre of the prototypes.
@@ -178,6 +180,7 @@ class LossConfig:
         sampling: which pixels that loss compares.
     """
 
+    dce: float = 1.0
     variance: float = 0.01
     class_balance: float = 0.25
     outlier: float = 0.0

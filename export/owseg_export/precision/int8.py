@@ -62,7 +62,7 @@ def to_int8(model: onnx.ModelProto, images: Sequence[UInt8Array], form: str) -> 
             _Reader(images),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_LAYERS[form]),
-            nodes_to_exclude=last_convolutions(network.graph),
+            nodes_to_exclude=_excluded(network.graph, form),
             per_channel=True,
             activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -75,6 +75,19 @@ def to_int8(model: onnx.ModelProto, images: Sequence[UInt8Array], form: str) -> 
         )
         quantised = onnx.load(path)
     return replace_network(model, quantised)
+
+
+def _excluded(graph: Any, form: str) -> list[str]:
+    """Return the names of layers that stay float32: the last convolutions, and biases of others.
+
+    TensorRT takes no quantised constant in front of an addition.
+    """
+    names = last_convolutions(graph)
+    if form == "tensorrt":
+        constants = {tensor.name for tensor in graph.initializer}
+        biases = (n for n in graph.node if n.op_type == "Add" and constants & {*n.input})
+        names += [node.name for node in biases]
+    return names
 
 
 class _Reader:

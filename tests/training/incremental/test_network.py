@@ -14,8 +14,11 @@ from owseg_training.models import BACKBONES, DMLNet, build_network
 
 MakeBase = Callable[..., DMLNet]
 
+NAMES = [name for name in BACKBONES if name not in ("deeplab101", "deeplab_wrn38", "mit_b2")]
+"""The others are the same code with a larger encoder."""
 
-@pytest.mark.parametrize("name", BACKBONES)
+
+@pytest.mark.parametrize("name", NAMES)
 def test_trunk_and_branch_make_the_backbone(name: str, make_base: MakeBase) -> None:
     network = make_base(name)
     x = torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(0))
@@ -27,7 +30,7 @@ def test_trunk_and_branch_make_the_backbone(name: str, make_base: MakeBase) -> N
         assert torch.equal(network(x).embedding, expected)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_new_head_is_the_branch_of_its_start_with_one_more_output(
     name: str, make_base: MakeBase
 ) -> None:
@@ -43,7 +46,7 @@ def test_a_new_head_is_the_branch_of_its_start_with_one_more_output(
     torch.testing.assert_close(head.prototypes, 3 * torch.eye(5))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_head_holds_the_weights_of_the_branch_and_no_others(
     name: str, make_base: MakeBase
 ) -> None:

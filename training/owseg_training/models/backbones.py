@@ -11,32 +11,25 @@ from owseg_training.config import NetworkConfig
 from owseg_training.models.ddrnet import DDRNet
 from owseg_training.models.deeplab import DeepLabV3Plus
 from owseg_training.models.fast_scnn import FastSCNN
+from owseg_training.models.mit import MixTransformer
 from owseg_training.models.pspnet import PSPNet
-
-
-def _ddrnet(config: NetworkConfig) -> nn.Module:
-    return DDRNet(width=config.width)
-
-
-def _fast_scnn(config: NetworkConfig) -> nn.Module:
-    return FastSCNN()
-
-
-def _deeplab50(config: NetworkConfig) -> nn.Module:
-    return DeepLabV3Plus()
-
-
-def _pspnet50(config: NetworkConfig) -> nn.Module:
-    return PSPNet()
-
+from owseg_training.models.resnet import ResNet
+from owseg_training.models.wider_resnet import WiderResNet
 
 BACKBONES: dict[str, Callable[[NetworkConfig], nn.Module]] = {
-    "ddrnet": _ddrnet,
-    "fast_scnn": _fast_scnn,
-    "pspnet50": _pspnet50,
-    "deeplab50": _deeplab50,
+    "ddrnet": lambda config: DDRNet(width=config.width),
+    "fast_scnn": lambda config: FastSCNN(),
+    "pspnet50": lambda config: PSPNet(),
+    "deeplab50": lambda config: DeepLabV3Plus(ResNet(50, stride=16), 16),
+    "deeplab101": lambda config: DeepLabV3Plus(ResNet(101, stride=16), 16),
+    "deeplab_wrn38": lambda config: DeepLabV3Plus(WiderResNet(), 8),
+    "mit_b0": lambda config: MixTransformer("b0"),
+    "mit_b2": lambda config: MixTransformer("b2"),
 }
 """Functions that build a backbone: (B, 3, H, W) -> (B, out_channels, H/stride, W/stride)."""
+
+WITH_IMAGENET = ("pspnet50", "deeplab50", "deeplab101", "mit_b0", "mit_b2")
+"""Backbones, or with a ResNet inside, that have `load_imagenet`."""
 
 
 def build_backbone(config: NetworkConfig) -> nn.Module:
@@ -44,6 +37,7 @@ def build_backbone(config: NetworkConfig) -> nn.Module:
 
     Raises:
         UsageError: no backbone has this name.
+        MissingDependencyError: its library is not installed.
     """
     if config.backbone not in BACKBONES:
         names = ", ".join(BACKBONES)

@@ -1,16 +1,27 @@
-"""DeepLabV3+ on ResNet-50, output stride 16, decoder at stride 4: the network of the GOSS paper.
+"""DeepLabV3+: an encoder, atrous pyramid pooling, and a decoder that brings back detail.
+
+On ResNet-50 it is the network of the GOSS paper, on ResNet-101 that of the incremental part of the
+DMLNet paper, both with output stride 16 and a decoder at stride 4. On WiderResNet-38, with output
+stride 8 and a decoder at stride 2, it is that of the papers on entropy maximisation.
 
 Source: Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
-Segmentation", ECCV 2018, with plain convolutions.
+Segmentation", ECCV 2018, with plain convolutions; Zhu et al., "Improving Semantic Segmentation via
+Video Propagation and Label Relaxation", CVPR 2019.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from owseg_training.models.layers import adaptive_avg_pool, conv_bn, conv_bn_relu, resize
-from owseg_training.models.pspnet import ResNet50
+from owseg_training.models.resnet import ResNet
+from owseg_training.models.wider_resnet import WiderResNet
+
+RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+"""Dilations of the pyramid by the output stride of the encoder."""
 
 
 class AtrousPyramid(nn.Module):
@@ -19,15 +30,14 @@ class AtrousPyramid(nn.Module):
     Args:
         cin: channels in.
         cout: channels out.
+        rates: dilations of the 3x3 convolutions.
     """
 
-    RATES = (6, 12, 18)
-
-    def __init__(self, cin: int, cout: int) -> None:
+    def __init__(self, cin: int, cout: int, rates: Sequence[int] = RATES[16]) -> None:
         super().__init__()
         atrous = [
             nn.Sequential(*conv_bn(cin, cout, 3, dilation=rate), nn.ReLU(inplace=True))
-            for rate in self.RATES
+            for rate in rates
         ]
         self.branches = nn.ModuleList([conv_bn_relu(cin, cout, 1), *atrous])
         # One value for an image: batch normalisation could not train on a batch of one.
@@ -44,30 +54,36 @@ class AtrousPyramid(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-    """ResNet-50, atrous pyramid, and a decoder that brings back stride 4; 256 channels."""
+    """Encoder, atrous pyramid, and a decoder at the stride of the encoder's first stage.
 
-    stride = 4
+    Args:
+        encoder: what makes a fine and a coarse map of an image.
+        output_stride: of the coarse map, 8 or 16.
+    """
+
     out_channels = 256
     BRANCH = ("pyramid", "detail", "decode")
     """Children of the final branch, which incremental learning makes anew for each class."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: ResNet | WiderResNet, output_stride: int) -> None:
         super().__init__()
-        self.resnet = ResNet50(stride=16)
-        self.pyramid = AtrousPyramid(2048, 256)
-        self.detail = conv_bn_relu(256, 48, 1)
+        first, last = encoder.channels
+        self.stride = encoder.first_stride
+        self.resnet = encoder
+        self.pyramid = AtrousPyramid(last, 256, RATES[output_stride])
+        self.detail = conv_bn_relu(first, 48, 1)
         self.decode = nn.Sequential(*conv_bn_relu(256 + 48, 256), *conv_bn_relu(256, 256))
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
-        """Map a normalised image (B, 3, H, W) to features (B, 256, H/4, W/4)."""
+        """Map a normalised image (B, 3, H, W) to features (B, 256, H/stride, W/stride)."""
         return self.branch(self.trunk(x_B3HW))
 
     def trunk(self, x_B3HW: Tensor) -> tuple[Tensor, ...]:
-        """Return what the branch needs: maps at strides 4 and 16 with 256 and 2048 channels."""
+        """Return what the branch needs: the first and the last map of the encoder."""
         return self.resnet.levels(x_B3HW)
 
     def branch(self, features: tuple[Tensor, ...]) -> Tensor:
-        """Map the result of `trunk` to features (B, 256, H/4, W/4)."""
+        """Map the result of `trunk` to features (B, 256, H/stride, W/stride)."""
         first, last = features
         size = (int(first.shape[-2]), int(first.shape[-1]))
         context = resize(self.pyramid(last), size)

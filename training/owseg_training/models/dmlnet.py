@@ -7,6 +7,7 @@ Segmentation", 2022, Section 4.1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,10 +15,8 @@ from torch import Tensor, nn
 
 from owseg.errors import UsageError
 from owseg_training.config import NetworkConfig
-from owseg_training.models.backbones import build_backbone
-from owseg_training.models.deeplab import DeepLabV3Plus
+from owseg_training.models.backbones import WITH_IMAGENET, build_backbone
 from owseg_training.models.layers import conv_bn_relu
-from owseg_training.models.pspnet import PSPNet
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -139,7 +138,8 @@ def build_network(config: NetworkConfig, num_classes: int) -> DMLNet:
     """Build the network of a recipe with freshly initialised weights.
 
     Raises:
-        UsageError: an unknown class beside a metric head.
+        UsageError: an unknown class beside a metric head, or no backbone has this name.
+        MissingDependencyError: the library of the backbone is not installed.
     """
     if config.unknown and config.head != "softmax":
         raise UsageError(
@@ -147,13 +147,21 @@ def build_network(config: NetworkConfig, num_classes: int) -> DMLNet:
             f"{config.head} head"
         )
     network = DMLNet(config, num_classes)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    for conv in _convolutions(network):
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
     nn.init.normal_(network.embed.weight, std=0.01)
     return network
+
+
+def _convolutions(module: nn.Module) -> Iterator[nn.Conv2d]:
+    """Give all convolutions but those that come with an initialisation of their own."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d):
+            yield child
+        elif name not in getattr(module, "INITIALISED", ()):
+            yield from _convolutions(child)
 
 
 def load_imagenet(network: DMLNet) -> None:
@@ -161,14 +169,16 @@ def load_imagenet(network: DMLNet) -> None:
 
     Raises:
         UsageError: there are none for this backbone.
-        MissingDependencyError: torchvision is not installed.
+        MissingDependencyError: the library that has them is not installed.
         InputError: the weights cannot be downloaded.
     """
     for backbone in (network.backbone, getattr(network, "direction_backbone", None)):
-        if isinstance(backbone, PSPNet | DeepLabV3Plus):
-            backbone.resnet.load_imagenet()
-        elif backbone is not None:
+        if backbone is None:
+            continue
+        load = getattr(getattr(backbone, "resnet", backbone), "load_imagenet", None)
+        if load is None:
             raise UsageError(
-                "ImageNet weights exist for the backbones pspnet50 and deeplab50 only; "
-                "imagenet=False"
+                "ImageNet weights exist for the backbones "
+                f"{', '.join(WITH_IMAGENET)} only; imagenet=False"
             )
+        load()

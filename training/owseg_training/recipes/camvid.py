@@ -75,6 +75,18 @@ def camvid_pspnet50() -> Recipe:
     )
 
 
+def camvid_mit_b0() -> Recipe:
+    """DMLNet on the Mix Transformer B0 from ImageNet weights; for a GPU."""
+    return Recipe(
+        name="camvid_mit_b0",
+        augment=AugmentConfig(crop=(360, 480), scale=(0.5, 2.0)),
+        network=NetworkConfig(backbone="mit_b0", imagenet=True),
+        # SegFormer: 6e-5 for the encoder, ten times as much for its decoder; here one rate for all.
+        optim=OptimConfig(lr=1e-4, weight_decay=0.01, warmup=1500),
+        loop=LoopConfig(steps=20000, workers=8, checkpoint_every=1000),
+    )
+
+
 def camvid_tiny() -> Recipe:
     """Try the machinery in a minute: a few steps on small crops, no useful model."""
     return Recipe(

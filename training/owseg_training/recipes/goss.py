@@ -48,6 +48,33 @@ def camvid_goss_small() -> Recipe:
     )
 
 
+def camvid_goss_medium() -> Recipe:
+    """`camvid_goss_small` with more than twice the steps, on larger crops."""
+    base = camvid_goss_small()
+    return replace(
+        base,
+        name="camvid_goss_medium",
+        augment=replace(base.augment, crop=(240, 320)),
+        optim=replace(base.optim, warmup=100, ema=0.998),
+        loop=replace(base.loop, steps=2400),
+    )
+
+
+def camvid_goss_metric() -> Recipe:
+    """DMLNet (DCE + 0.01 VL) on the schedule of the small one."""
+    return _named("camvid_goss_metric", metric(camvid_goss_small()))
+
+
+def camvid_goss_metric_dce() -> Recipe:
+    """DMLNet without the variance loss."""
+    return _named("camvid_goss_metric_dce", dce_only(camvid_goss_small()))
+
+
+def camvid_goss_metric_vl() -> Recipe:
+    """DMLNet with nothing but the variance loss."""
+    return _named("camvid_goss_metric_vl", vl_only(camvid_goss_small()))
+
+
 def camvid_goss_separate() -> Recipe:
     """Two networks, one for classes and one for directions, on the schedule of the small one."""
     return _named("camvid_goss_separate", separate(camvid_goss_small()))
@@ -136,6 +163,18 @@ def metric(recipe: Recipe) -> Recipe:
     plain = softmax(recipe)
     network = replace(plain.network, head="metric")
     return replace(plain, network=network, score=ScoreConfig(method="eds"))
+
+
+def dce_only(recipe: Recipe) -> Recipe:
+    """Return the network with prototypes that learns by the cross entropy alone."""
+    made = metric(recipe)
+    return replace(made, loss=replace(made.loss, variance=0.0))
+
+
+def vl_only(recipe: Recipe) -> Recipe:
+    """Return the network with prototypes that learns by the variance loss alone, weight 1."""
+    made = metric(recipe)
+    return replace(made, loss=replace(made.loss, dce=0.0, variance=1.0))
 
 
 def separate(recipe: Recipe) -> Recipe:
