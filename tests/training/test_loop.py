@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from owseg.datasets import load_truth_map
 from owseg.errors import DatasetError, InputError, OutputError, UsageError
 from owseg_training import loop
 from owseg_training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -163,6 +164,23 @@ def test_a_run_starts_from_the_averaged_backbone_of_another(
     assert len(backbone) > 100
     assert all(torch.equal(started[name], given[name]) for name in backbone)
     assert not torch.equal(started["embed.weight"], given["embed.weight"])
+
+
+def test_a_run_starts_from_the_whole_of_the_same_network(
+    finished: tuple[Path, Checkpoint], tiny: Make, camvid_tree: Path
+) -> None:
+    source = str(finished[0] / "checkpoint.pt")
+    same = replace(tiny(), network=replace(tiny().network, init=source))
+    given = finished[1].average
+    run = loop._Run(same, camvid_tree)
+    for network in (run.network, run.average.network):
+        assert all(torch.equal(network.state_dict()[name], given[name]) for name in given)
+    other = replace(same, data=replace(same.data, truth_map="camvid_c"))
+    assert len(load_truth_map("camvid_c").known_names) != len(finished[1].class_names)
+    started = loop._Run(other, camvid_tree).network.state_dict()
+    assert started["embed.weight"].shape != given["embed.weight"].shape
+    first = "backbone.downsample.0.0.weight"
+    assert torch.equal(started[first], given[first])
 
 
 def test_starting_from_another_backbone_is_refused(

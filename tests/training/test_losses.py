@@ -184,6 +184,17 @@ def test_variance_loss_is_really_in_the_total_and_in_its_gradient() -> None:
     torch.testing.assert_close(with_it - without, 0.01 * own, rtol=1e-3, atol=1e-7)
 
 
+def test_the_classification_can_be_left_out_so_that_the_variance_alone_learns() -> None:
+    output, batch = case()
+    assert Recipe(name="any").loss.dce == 1.0
+    chosen = {"outlier": 0.0, "direction": 0.0, "variance": 1.0}
+    terms = evaluate(recipe(dce=0.0, **chosen), output, batch)
+    assert terms.classification.item() > 0
+    torch.testing.assert_close(terms.total, terms.variance)
+    half = evaluate(recipe(dce=0.5, **chosen), output, batch)
+    torch.testing.assert_close(half.total, half.variance + 0.5 * half.classification)
+
+
 def test_default_recipes_apply_the_variance_loss_with_the_papers_weight() -> None:
     assert Recipe(name="any").loss.variance == 0.01
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from owseg.cli.common import positive_int
-from owseg.errors import MissingDependencyError
 from owseg_training.config import Recipe
-from owseg_training.experiments.options import seed_int
+from owseg_training.experiments.options import needs_torch, seed_int
 from owseg_training.recipes import RECIPES, get_recipe
 
 SUMMARY = "train a network by a recipe"
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--outliers", type=Path, help="folder of the outlier data set, for recipes that have one"
     )
-    parser.add_argument("--init", type=Path, help="checkpoint whose backbone to start from")
+    parser.add_argument("--init", type=Path, help="checkpoint to start from")
     parser.add_argument("--seed", type=seed_int, default=0, help="decides weights and batches (0)")
     parser.add_argument("--steps", type=positive_int, help="other length than the recipe's")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
@@ -33,14 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    try:
+    with needs_torch("owseg train"):
         from owseg_training.loop import train
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"owseg train needs torch ({error}): pip install 'owseg_ros[train]'"
-        ) from error
+        from owseg_training.parallel import this_process
     path = train(_recipe(args), args.root, args.out, resume=args.resume)
-    print(f"checkpoint {path}\ncurves     {path.parent / 'curves.png'}")
+    if this_process().leads:
+        print(f"checkpoint {path}\ncurves     {path.parent / 'curves.png'}")
     return 0
 
 

@@ -121,7 +121,7 @@ class NetworkConfig:
         dropout: share of the channels in front of the last layer that are left out in training,
             0..1; Monte-Carlo dropout needs some.
         size: (height, width) of the network's input at export, pixels.
-        init: checkpoint whose backbone this run starts from, "" = from scratch.
+        init: checkpoint this run starts from, see `loop.start_from`; "" = from scratch.
         imagenet: start from ImageNet weights (ResNets, with torchvision, and Mix Transformers).
     """
 

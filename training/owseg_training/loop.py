@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from owseg.datasets import load_truth_map, open_dataset
@@ -26,12 +25,13 @@ from owseg_training.ema import WeightAverage
 from owseg_training.losses import LossTerms, total_loss
 from owseg_training.models import DMLNet, build_network, load_imagenet
 from owseg_training.optim import build_optimizer, learning_rate
+from owseg_training.parallel import ALONE, Processes, processes
 
 CHECKPOINT = "checkpoint.pt"
 
 
 def train(recipe: Recipe, root: Path, out: Path, *, resume: bool = False) -> Path:
-    """Run a recipe.
+    """Run a recipe; in one of several processes, take part in the run (see `parallel`).
 
     Args:
         recipe: what to run.
@@ -40,24 +40,29 @@ def train(recipe: Recipe, root: Path, out: Path, *, resume: bool = False) -> Pat
         resume: continue from the checkpoint in `out`, which must be of the same recipe.
 
     Returns:
-        The path of the final checkpoint.
+        The path of the final checkpoint, which the first process writes.
 
     Raises:
         DatasetError: the data set cannot be used.
         InputError: there is no readable checkpoint to resume.
-        UsageError: the checkpoint to resume belongs to another recipe.
+        UsageError: the checkpoint to resume belongs to another recipe, or the batch cannot be
+            split over the processes.
         OutputError: `out` cannot be written.
+        HostError: the other processes cannot be reached.
     """
     keep_freed_memory()
-    make_folder(out)
-    run = _Run(recipe, root)
-    if resume:
-        run.restore(load_checkpoint(out / CHECKPOINT))
     path = out / CHECKPOINT
-    for step in run.steps():
-        if (step + 1) % recipe.loop.checkpoint_every == 0 or step + 1 == recipe.loop.steps:
-            save_checkpoint(run.state(), path)
-    plot_curves(run.history, out / "curves.png", title=recipe.name)
+    with processes(recipe.loop.batch) as ours:
+        make_folder(out)
+        run = _Run(recipe, root, ours)
+        if resume:
+            run.restore(load_checkpoint(path))
+        for step in run.steps():
+            due = (step + 1) % recipe.loop.checkpoint_every == 0 or step + 1 == recipe.loop.steps
+            if due and ours.leads:
+                save_checkpoint(run.state(), path)
+    if ours.leads:
+        plot_curves(run.history, out / "curves.png", title=recipe.name)
     return path
 
 
@@ -126,6 +131,28 @@ def _check_unknown(recipe: Recipe) -> None:
         )
 
 
+def start_from(network: DMLNet, recipe: Recipe, names: tuple[str, ...], start: Checkpoint) -> None:
+    """Start from the average of another run: all of it where that is a network for the same.
+
+    That is one of the same shape and head, for the same classes; of others the backbone is taken.
+
+    Args:
+        network: that is to learn.
+        recipe: of it.
+        names: of its classes.
+        start: the other run.
+
+    Raises:
+        UsageError: that run had another backbone.
+    """
+    own = {name: value.shape for name, value in network.state_dict().items()}
+    same = own == {name: value.shape for name, value in start.average.items()}
+    if same and start.class_names == names and start.recipe.network.head == recipe.network.head:
+        network.load_state_dict(start.average)
+    else:
+        load_backbone(network, start)
+
+
 def load_backbone(network: DMLNet, checkpoint: Checkpoint) -> None:
     """Start from the averaged backbone of another run, of whatever data set and head.
 
@@ -154,11 +181,12 @@ def load_backbone(network: DMLNet, checkpoint: Checkpoint) -> None:
 class _Run:
     """Network, optimiser, average and data of one run."""
 
-    def __init__(self, recipe: Recipe, root: Path) -> None:
+    def __init__(self, recipe: Recipe, root: Path, ours: Processes = ALONE) -> None:
         seed_everything(recipe.seed)
         check_recipe(recipe)
         self.recipe = recipe
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.ours = ours
+        self.device = ours.device
         self.mixed = recipe.loop.amp and has_bfloat16(self.device)
         truth_map = load_truth_map(recipe.data.truth_map)
         self.class_names = truth_map.known_names
@@ -166,10 +194,14 @@ class _Run:
         if recipe.network.imagenet:
             load_imagenet(network)
         if recipe.network.init:
-            load_backbone(network, load_checkpoint(recipe.network.init))
+            start = load_checkpoint(recipe.network.init)
+            start_from(network, recipe, self.class_names, start)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ours.unite(self.network)
         self.average = WeightAverage(self.network, recipe.optim.ema)
         self.optimizer = build_optimizer(self.network, recipe.optim)
+        if not ours.leads:
+            torch.manual_seed(recipe.seed + ours.rank)  # dropout differs from process to process
         reader = open_dataset(recipe.data.dataset, root, recipe.data.split)
         self.stream = TrainingStream(reader, truth_map, recipe, self.network.stride)
         self.class_weights = self._class_weights()
@@ -203,9 +235,10 @@ class _Run:
 
     def steps(self) -> Iterator[int]:
         """Do the remaining steps, yielding the number of each when it is done."""
-        total = self.recipe.loop.steps
-        with tqdm(total=total, initial=self.step, desc=self.recipe.name, unit="step") as bar:
-            for batch in itertools.islice(self._batches(), total - self.step):
+        recipe, quiet = self.recipe, not self.ours.leads
+        total, done = recipe.loop.steps, self.step
+        with tqdm(total=total, initial=done, desc=recipe.name, unit="step", disable=quiet) as bar:
+            for batch in self._batches():
                 terms = self._step(batch)
                 self._log(terms, bar)
                 self.step += 1
@@ -213,10 +246,9 @@ class _Run:
 
     def _batches(self) -> Iterator[Batch]:
         loop = self.recipe.loop
-        remaining = Subset(self.stream, range(self.step * loop.batch, len(self.stream)))
         loader = DataLoader(
-            remaining,
-            batch_size=loop.batch,
+            self.stream,
+            batch_sampler=[self.ours.share(i, loop.batch) for i in range(self.step, loop.steps)],
             num_workers=loop.workers,
             collate_fn=collate,
             worker_init_fn=init_worker,
@@ -239,6 +271,7 @@ class _Run:
         )
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()  # type: ignore[no-untyped-call]
+        self.ours.average_gradients(self.network)
         for parameters in self.network.learners():
             torch.nn.utils.clip_grad_norm_(parameters, recipe.optim.clip)
         self.optimizer.step()
@@ -246,14 +279,17 @@ class _Run:
         return terms
 
     def _randomness(self) -> torch.Generator:
-        """Return what the loss draws from, decided by seed and step alone."""
+        """Return what the loss draws from, decided by seed and step alone.
+
+        All processes draw the same: the contrastive loss is one of their common batch.
+        """
         seed = int(np.random.SeedSequence([self.recipe.seed, self.step]).generate_state(1)[0])
         return torch.Generator(self.device).manual_seed(seed)
 
     def _log(self, terms: LossTerms, bar: tqdm[None]) -> None:
         if self.step % LOG_EVERY == 0:
-            for name, value in terms._asdict().items():
-                self.history[name].append(float(value.detach()))
+            for name, value in zip(terms._fields, self.ours.averages(terms), strict=True):
+                self.history[name].append(value)
             bar.set_postfix(loss=f"{self.history['total'][-1]:.3f}")
         bar.update()
 

@@ -9,6 +9,9 @@ there are. Positives are of the same class and image, negatives of other classes
 the batch. Both are drawn at random from the hardest share of the candidates (semi-hard): the
 least similar positives, the most similar negatives. Void pixels take no part.
 
+With several processes the batch is that of all: each draws the same pixels of it and evaluates the
+same loss, and only the embeddings of those pixels are sent round.
+
 Source: GOSS, Eq. 3; Wang et al., "Exploring Cross-Image Pixel Contrast for Semantic
 Segmentation", ICCV 2021, Sections 3.2 and 3.3.
 """
@@ -22,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from owseg_training.config import ContrastConfig
+from owseg_training.losses.reduce import gathered, rows
 
 
 class Choice(NamedTuple):
@@ -50,12 +54,15 @@ def contrast_loss(
         labels_BHW: int64 classes at its resolution; negative = void.
         predicted_BHW: int64 classes that the classifier says, likewise.
         config: temperature and sampling.
-        generator: source of randomness, on the device of the embedding.
+        generator: source of randomness, on the device of the embedding; of the same state in all
+            processes.
 
     Returns:
         A scalar; 0 when there is no such anchor.
     """
-    labels, wrong = labels_BHW.flatten(), (labels_BHW != predicted_BHW).flatten()
+    wrong = gathered(labels_BHW != predicted_BHW).flatten()
+    labels_BHW = gathered(labels_BHW)
+    labels = labels_BHW.flatten()
     image = torch.arange(len(labels_BHW), device=labels.device)
     image = image.repeat_interleave(labels_BHW[0].numel())
     anchor = draw_per_class(labels, image, config.anchors, config.views, wrong, generator)
@@ -63,7 +70,7 @@ def contrast_loss(
         return projection_BPHW.sum() * 0.0
     pool = draw_per_class(labels, image, config.pool, config.pool, None, generator)
     unit = F.normalize(projection_BPHW.float().permute(0, 2, 3, 1).flatten(0, 2), dim=1)
-    similarity = unit[anchor] @ unit[pool].t()
+    similarity = rows(unit, anchor) @ rows(unit, pool).t()
     other = labels[anchor][:, None] != labels[pool]
     same = ~other & (image[anchor][:, None] == image[pool]) & (anchor[:, None] != pool)
     with torch.no_grad():

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from owseg_training.losses.reduce import over_processes
+
 
 def direction_loss(
     predicted_B2HW: Tensor,
@@ -38,4 +40,5 @@ def direction_loss(
     total = (loss * weight_BHW).sum()
     if pixels is not None:
         return pixels * total / len(weight_BHW)
-    return total / weight_BHW.sum().clamp_min(1e-6)
+    weight = weight_BHW.sum()
+    return over_processes(total / weight.clamp_min(1e-6), weight)

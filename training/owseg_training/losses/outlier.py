@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from owseg_training.losses.reduce import over_processes
+
 
 def outlier_loss(centre_distance_BHW: Tensor, outlier_BHW: Tensor) -> Tensor:
     """Mean squared distance of the outlier pixels to the centre of the prototypes.
@@ -23,7 +25,7 @@ def outlier_loss(centre_distance_BHW: Tensor, outlier_BHW: Tensor) -> Tensor:
     Returns:
         A scalar; 0 when there is no outlier pixel.
     """
-    return (centre_distance_BHW * outlier_BHW).sum() / outlier_BHW.sum().clamp_min(1)
+    return _mean(centre_distance_BHW, outlier_BHW)
 
 
 def uniformity_loss(logits_BNHW: Tensor, outlier_BHW: Tensor) -> Tensor:
@@ -41,4 +43,9 @@ def uniformity_loss(logits_BNHW: Tensor, outlier_BHW: Tensor) -> Tensor:
         The mean over the outlier pixels; 0 where there is none.
     """
     per_pixel = -logits_BNHW.float().log_softmax(dim=1).mean(dim=1)
-    return (per_pixel * outlier_BHW).sum() / outlier_BHW.sum().clamp_min(1)
+    return _mean(per_pixel, outlier_BHW)
+
+
+def _mean(values_BHW: Tensor, outlier_BHW: Tensor) -> Tensor:
+    count = outlier_BHW.sum()
+    return over_processes((values_BHW * outlier_BHW).sum() / count.clamp_min(1), count)

@@ -91,7 +91,7 @@ def total_loss(
         contrast = _contrast(output, known, recipe, generator)
     weights = recipe.loss
     total = (
-        (1.0 - weights.entropy) * classification
+        (1.0 - weights.entropy) * weights.dce * classification
         + weights.variance * variance
         + (weights.outlier + weights.entropy) * strange
         + weights.direction * direction

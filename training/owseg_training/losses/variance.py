@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from owseg.types import IGNORE_ID
+from owseg_training.losses.reduce import over_processes
 
 
 def variance_loss(distances_BNHW: Tensor, labels_BHW: Tensor) -> Tensor:
@@ -23,4 +24,5 @@ def variance_loss(distances_BNHW: Tensor, labels_BHW: Tensor) -> Tensor:
     valid = labels_BHW != IGNORE_ID
     index = labels_BHW.where(valid, labels_BHW.new_zeros(()))
     own = distances_BNHW.gather(1, index[:, None]).squeeze(1)
-    return (own * valid).sum() / valid.sum().clamp_min(1)
+    count = valid.sum()
+    return over_processes((own * valid).sum() / count.clamp_min(1), count)
