@@ -84,6 +84,20 @@ def fit_constants(
         methods: names in `SCORERS` or `FITTED_SCORERS`.
         fitted: states of the latter, by name.
     """
+    values = raw_values(trained, data, methods, fitted)
+    return constants_of(values, trained, config.scale_quantile)
+
+
+def raw_values(
+    trained: TrainedNetwork,
+    data: Iterator[tuple[UInt8Array, Truth]],
+    methods: Sequence[str],
+    fitted: Mapping[str, nn.Module] | None = None,
+) -> dict[str, Tensor]:
+    """Return raw scores (n,) of known-class pixels by method; arguments as in `fit_constants`.
+
+    At most `PIXELS_PER_IMAGE` are drawn from an image, with a fixed seed.
+    """
     states = fitted or {}
     rng = np.random.default_rng(0)
     values: dict[str, list[Tensor]] = {method: [] for method in methods}
@@ -96,11 +110,16 @@ def fit_constants(
         for method in methods:
             raw = get_scorer(method, states.get(method))(evidence)
             values[method].append(raw.flatten()[chosen])
+    return {method: torch.cat(found) for method, found in values.items()}
+
+
+def constants_of(
+    values: Mapping[str, Tensor], trained: TrainedNetwork, quantile: float
+) -> dict[str, Calibration]:
+    """Return the constants of raw scores; share of pixels above 0 as in `ScoreConfig`."""
     return {
-        method: fit_calibration(
-            torch.cat(values[method]), config.scale_quantile, _ceiling(method, trained)
-        )
-        for method in methods
+        method: fit_calibration(found, quantile, _ceiling(method, trained))
+        for method, found in values.items()
     }
 
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from owseg.cli import main
 from owseg.errors import InputError, OutputError, UsageError
 from owseg_training import loop
 from owseg_training.checkpoint import load_checkpoint
 from owseg_training.config import Recipe
 from owseg_training.experiments import runs
-from owseg_training.experiments.options import chosen, each_once, seed_int
+from owseg_training.experiments.options import (
+    add_comparison_arguments,
+    chosen,
+    each_once,
+    seed_int,
+)
 from owseg_training.experiments.settings import check_settings, note_settings
 from owseg_training.experiments.spread import percent, spread
 from owseg_training.experiments.text import markdown_table, text_table, write_text
@@ -34,6 +41,37 @@ def test_options() -> None:
     assert chosen(["c", "a"], known, "method") == ("a", "c")
     with pytest.raises(UsageError, match="no method 'd'; there are a, b, c"):
         chosen(["a", "d"], known, "method")
+
+
+def test_a_comparison_is_chosen_alike_everywhere() -> None:
+    parser = argparse.ArgumentParser()
+    add_comparison_arguments(parser, "a, b", "x, y (default: all)", "the networks")
+    given = parser.parse_args(["a", "--root", "r", "--out", "o"])
+    assert (given.seeds, given.methods, given.recipe) == ([0, 1, 2], None, None)
+    words = ["a", "--root", "r", "--out", "o", "--methods", "x", "y", "--seeds", "7", "3"]
+    given = parser.parse_args([*words, "--recipe", "own"])
+    assert (given.protocol, given.root, given.out) == ("a", Path("r"), Path("o"))
+    assert (given.methods, given.seeds, given.recipe) == (["x", "y"], [7, 3], "own")
+    text = " ".join(parser.format_help().split())
+    assert "of x, y (default: all)" in text
+    assert "recipe of the networks (default: by protocol)" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [("goss", ("camvid_a",)), ("incremental", ("camvid_10+1",))],
+)
+def test_without_torch_there_is_one_clear_line(
+    command: str,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, f"owseg_training.{command}.runner", None)
+    assert main([command, *arguments, "--root", "r", "--out", "o"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"owseg: owseg {command} needs torch (import of owseg_training")
+    assert line.endswith("pip install 'owseg_ros[train]'")
 
 
 def test_figures_in_percent() -> None:

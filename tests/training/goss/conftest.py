@@ -23,6 +23,7 @@ def two_steps() -> Recipe:
     return replace(
         base,
         name=RECIPE,
+        data=replace(base.data, scene_worlds=1),
         augment=AugmentConfig(crop=(64, 96)),
         network=NetworkConfig(
             backbone="fast_scnn", head="softmax", strategy="joint", size=(64, 96)

@@ -89,6 +89,7 @@ def test_every_network_is_trained_once_for_a_seed_and_evaluated(done: Path) -> N
     assert models == {f"{name}_seed{seed}" for name in NETWORKS for seed in SEEDS}
     cells = {path.stem for path in (done / "cells").iterdir()}
     pairs = [(name, "super_bpd") for name in NETWORKS] + [("softmax", "dfc")]
+    pairs += [(name, "components") for name in NETWORKS if name != "separate"]
     assert cells == {f"{name}_{group}_seed{seed}" for name, group in pairs for seed in SEEDS}
     assert len(list((done / "dfc").rglob("*.png"))) == 3
     checkpoint = load_checkpoint(done / "models" / "gst_seed3" / "checkpoint.pt")
@@ -112,10 +113,15 @@ def test_results_have_every_row_and_every_figure(done: Path) -> None:
         for m in ("msp", "max_logit")
         for network, grouping in (("separate", "super_bpd"), ("softmax", "dfc"))
     }
-    assert rows == main_rows | more
+    components = {(*row[:3], "components") for row in main_rows}
+    assert rows == main_rows | more | components
+    whole = {"cluster_miou", "gq_cluster"}
     for row in found["rows"]:
         assert row["seeds"] == list(SEEDS)
-        for key in ("auroc", "aupr", "fpr95", "miou", "cluster_miou", "gq_cluster", "gq_known"):
+        if row["grouping"] == "components":
+            assert {row[key]["mean"] for key in whole} == {None}
+        seen = set() if row["grouping"] == "components" else whole
+        for key in {"auroc", "aupr", "fpr95", "miou", "gq_known"} | seen:
             assert 0 <= row[key]["mean"] <= 1, key
             assert len(row[key]["runs"]) == 2
             assert row[key]["mean"] == pytest.approx(np.mean(row[key]["runs"]))
@@ -154,9 +160,11 @@ def test_tables_have_the_layout_of_the_paper(done: Path) -> None:
         "N+1-model",
         "N+1-model + CA",
     ]
+    groups = text.split("Table 6")[1]
+    assert groups.count("| single | components |") == len(METHODS) * len(RULES)
     separate = text.split("Table 5")[1].split("Table 6")[0]
-    assert separate.count("| separate | super-BPD |") == 6
-    assert text.split("Table 6")[1].count("| single | DFC |") == 6
+    assert separate.count("| separate | super-BPD |") == 2 * len(RULES)
+    assert text.split("Table 6")[1].count("| single | DFC |") == 2 * len(RULES)
 
 
 def test_the_picture_has_bars_in_the_three_colours(done: Path) -> None:
@@ -198,10 +206,10 @@ def test_what_is_missing_is_made_again_and_is_the_same(
     next((out / "dfc").rglob("*.png")).unlink()
     assert again(out) == 0
     assert worked == [
-        "train gst 0",
-        "evaluate gst, seed 0",
         "evaluate softmax, seed 0",
         "cluster",
+        "train gst 0",
+        "evaluate gst, seed 0",
         "evaluate metric, seed 3",
     ]
     assert (out / "results.json").read_text() == before
@@ -348,3 +356,17 @@ def test_help_has_an_example_and_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "owseg goss camvid_a --root CamVid" in done.stdout
+
+
+def test_a_comparison_in_several_processes_is_refused(
+    camvid_tree: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
+    for name, value in {**ours, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert run("goss", "camvid_a", "--root", camvid_tree, "--out", tmp_path / "out") == 2
+    assert "owseg goss runs in one process, and torchrun started 2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ from torch import nn
 
 from owseg.connectivity import connected_segments
 from owseg.datasets import load_truth_map
+from owseg.grouping import connected_components
 from owseg.types import UNKNOWN_ID
 from owseg_training.config import NetworkConfig, Recipe
 from owseg_training.goss.evaluate import Figures, SegmentOverlap
@@ -18,6 +19,7 @@ from owseg_training.goss.methods import (
     FITTED,
     METHODS,
     NETWORKS,
+    OBJECTS,
     RULES,
     methods_of,
 )
@@ -209,7 +211,8 @@ def test_a_perfect_network_scores_one_everywhere(name: str) -> None:
         return connected_segments(labels, (mask == UNKNOWN_ID) & truth.valid).astype(np.uint16)
 
     raw = 1 - torch.linspace(0.2, 1.0, 50)
-    figures = Figures(split, {"msp": fitted(METHODS["msp"], raw)}, oracle)
+    smallest = {("msp", rule): 1 for rule in OBJECTS}
+    figures = Figures(split, {"msp": fitted(METHODS["msp"], raw)}, oracle, smallest)
     image = np.zeros((*labels.shape, 3), np.uint8)
     evidence = Evidence(logits, None)
     figures.add("one", image, labels, evidence, np.zeros((2, 12, 16), np.float32))
@@ -223,6 +226,49 @@ def test_a_perfect_network_scores_one_everywhere(name: str) -> None:
     assert method["rules"]["half"]["strict"] == {"gq": 1.0, "gq_known": 1.0, "gq_unknown": 1.0}
 
 
+def test_small_objects_are_known_again_for_the_rules_that_say_so() -> None:
+    """A car of 10x10 pixels and a false object of 3x3; only the larger rule drops the false one."""
+    labels = np.full((40, 60), 3, np.uint8)
+    labels[10:20, 10:20] = 8
+    truth = SPLIT.apply(labels, SPLIT.known_names)
+    unknown = truth.anomaly.copy()
+    unknown[30:33, 40:43] = True
+    count = len(SPLIT.known_names)
+    logits = torch.zeros(1, count, *labels.shape)
+    logits[:, 3] = torch.where(torch.from_numpy(unknown), 1e-3, 20.0)
+
+    def components(name: str, image: np.ndarray, mask: np.ndarray, direction: np.ndarray):
+        return connected_components(mask, 0.0)
+
+    score = fitted(METHODS["msp"], torch.linspace(0.0, 0.5, 50))
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    field = np.zeros((2, 10, 15), np.float32)
+    for smallest, expected in ((10, 1.0), (101, 0.0)):
+        figures = Figures(SPLIT, {"msp": score}, components, {("msp", "objects"): smallest})
+        figures.add("one", image, labels, Evidence(logits, None), field)
+        rules = figures.as_dict()["methods"]["msp"]["rules"]
+        plain, larger = rules["fpr_1"], rules["objects"]
+        assert plain["strict"]["gq_unknown"] == pytest.approx(1 / 1.5)
+        assert larger["strict"]["gq_unknown"] == expected
+        assert larger["smallest"] == smallest
+        assert larger["threshold"] == plain["threshold"]
+        better = larger["strict"]["gq_known"] > plain["strict"]["gq_known"]
+        assert better == (smallest == 10)  # without the false object, and with all as road
+
+
+def test_figures_of_whole_images_are_left_out_where_they_mean_nothing() -> None:
+    labels = np.full((10, 20), 3, np.uint8)
+
+    def never(name: str, image: np.ndarray, mask: np.ndarray, direction: np.ndarray):
+        raise AssertionError
+
+    figures = Figures(SPLIT, {}, never, {}, partition=False)
+    evidence = Evidence(torch.zeros(1, len(SPLIT.known_names), *labels.shape), None)
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    figures.add("one", image, labels, evidence, np.zeros((2, 4, 10), np.float32))
+    assert figures.as_dict()["clusters"]["strict"] == {"gq": None, "miou": None}
+
+
 def test_partitions_are_judged_by_the_segments_of_all_classes() -> None:
     labels = np.repeat([0, 8, 3, 11], 20)[None].repeat(30, axis=0).astype(np.uint8)
     truth = SPLIT.apply(labels, SPLIT.known_names)  # sky, car, road, void
@@ -230,7 +276,7 @@ def test_partitions_are_judged_by_the_segments_of_all_classes() -> None:
     def of_the_car(name: str, image: np.ndarray, mask: np.ndarray, direction: np.ndarray):
         return truth.anomaly.astype(np.uint16)
 
-    figures = Figures(SPLIT, {}, of_the_car)
+    figures = Figures(SPLIT, {}, of_the_car, {})
     evidence = Evidence(torch.zeros(1, len(SPLIT.known_names), *labels.shape), None)
     image = np.zeros((*labels.shape, 3), np.uint8)
     figures.add("one", image, labels, evidence, np.zeros((2, 4, 10), np.float32))

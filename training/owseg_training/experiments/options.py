@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from owseg.errors import UsageError
+from owseg.errors import MissingDependencyError, UsageError
 
 LARGEST_SEED = 2**32 - 1
 """Of numpy's global generator."""
+
+
+def add_comparison_arguments(
+    parser: argparse.ArgumentParser, protocols: str, methods: str, networks: str
+) -> None:
+    """Add the options of a comparison of methods under a protocol.
+
+    Args:
+        parser: of the command.
+        protocols: their names, for the help.
+        methods: the names of the methods and what has to be said of them, likewise.
+        networks: what a recipe is for, likewise.
+    """
+    parser.add_argument("protocol", help=protocols)
+    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--methods", nargs="+", metavar="M", help=f"of {methods}")
+    parser.add_argument(
+        "--seeds", type=seed_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
+    )
+    parser.add_argument("--recipe", help=f"recipe of {networks} (default: by protocol)")
+
+
+@contextmanager
+def needs_torch(command: str) -> Iterator[None]:
+    """Say how to install what a command cannot import.
+
+    Raises:
+        MissingDependencyError: an import within failed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{command} needs torch ({error}): pip install 'owseg_ros[train]'"
+        ) from error
 
 
 def seed_int(text: str) -> int:

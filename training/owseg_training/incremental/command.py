@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from owseg.cli.common import positive_int
-from owseg.errors import MissingDependencyError
 from owseg.replay.runner import write_json
-from owseg_training.experiments.options import chosen, each_once, seed_int
+from owseg_training.experiments.options import (
+    add_comparison_arguments,
+    chosen,
+    each_once,
+    needs_torch,
+)
 
 SUMMARY = "learn classes from a few images and compare the methods"
 EXAMPLE = "owseg incremental camvid_10+1 --root CamVid --out runs/incremental"
@@ -18,24 +22,17 @@ EXAMPLE = "owseg incremental camvid_10+1 --root CamVid --out runs/incremental"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("protocol", help="camvid_10+1, camvid_8+3, cityscapes_16+1, _16+3")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    add_comparison_arguments(
+        parser,
+        "camvid_10+1, camvid_8+3, cityscapes_16+1, _16+3",
+        "ft, plm_latest, plm_all, npm, upper (default: all; upper trains a network)",
+        "base and upper bound",
+    )
     parser.add_argument(
         "--shots", type=positive_int, nargs="+", default=[1, 5], metavar="N", help="(1 5)"
     )
-    parser.add_argument(
-        "--seeds", type=seed_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
-    )
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        metavar="M",
-        help="of ft, plm_latest, plm_all, npm, upper (default: all; upper trains a network)",
-    )
     parser.add_argument("--base", type=Path, help="checkpoint of the base (default: trained)")
     parser.add_argument("--upper", type=Path, help="checkpoint of the upper bound (likewise)")
-    parser.add_argument("--recipe", help="recipe of base and upper bound (default: by protocol)")
     parser.add_argument(
         "--shot-manifests", type=Path, metavar="DIR", help="use these shots instead of drawing"
     )
@@ -46,14 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    try:
+    with needs_torch("owseg incremental"):
         from owseg_training.incremental.runner import METHODS, RunOptions, run_protocol
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"owseg incremental needs torch ({error}): pip install 'owseg_ros[train]'"
-        ) from error
+        from owseg_training.parallel import refuse_several
     from owseg_training.incremental.protocols import get_protocol
 
+    refuse_several("owseg incremental")
     options = RunOptions(
         protocol=get_protocol(args.protocol),
         root=args.root,
