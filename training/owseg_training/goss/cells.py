@@ -20,7 +20,7 @@ class CellKey:
 
     Attributes:
         network: name in `NETWORKS`.
-        grouping: "super_bpd" or "dfc".
+        grouping: "super_bpd", "components" or "dfc".
         seed: of the training.
     """
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from owseg.cli.common import positive_int
-from owseg.errors import MissingDependencyError
 from owseg.replay.runner import write_json
-from owseg_training.experiments.options import chosen, each_once, seed_int
+from owseg_training.experiments.options import (
+    add_comparison_arguments,
+    chosen,
+    each_once,
+    needs_torch,
+)
 
 SUMMARY = "train and compare methods that find and group unknown objects (GOSS)"
 EXAMPLE = "owseg goss camvid_a --root CamVid --out runs/goss_a"
@@ -18,21 +21,14 @@ EXAMPLE = "owseg goss camvid_a --root CamVid --out runs/goss_a"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("protocol", help="camvid_a, camvid_b, cityscapes_16_3, cityscapes_13_6")
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        metavar="M",
-        help="of msp, max_logit, dml, n_plus_1, n_plus_1_ca, gst, gst_strange, gst_n; separate "
-        "(two networks instead of one) and dfc (another grouping), both with msp and max_logit "
-        "(default: all)",
+    add_comparison_arguments(
+        parser,
+        "camvid_a, camvid_b, cityscapes_16_3, cityscapes_13_6",
+        "msp, max_logit, dml, n_plus_1, n_plus_1_ca, gst, gst_strange, gst_open, gst_n; "
+        "separate (two networks instead of one) and dfc (another grouping), both with msp and "
+        "max_logit; components (another grouping, with all that are named) (default: all)",
+        "the networks",
     )
-    parser.add_argument(
-        "--seeds", type=seed_int, nargs="+", default=[0, 1, 2], metavar="S", help="(0 1 2)"
-    )
-    parser.add_argument("--recipe", help="recipe of the networks (default: by protocol)")
     parser.add_argument("--split", help="split that is evaluated (val)")
     parser.add_argument(
         "--dfc-steps", type=positive_int, help="most optimiser steps for an image of dfc (100)"
@@ -41,15 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    try:
+    with needs_torch("owseg goss"):
         from owseg_training.goss.runner import RunOptions, run_comparison
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"owseg goss needs torch ({error}): pip install 'owseg_ros[train]'"
-        ) from error
+        from owseg_training.parallel import refuse_several
     from owseg_training.goss.methods import ABLATIONS, METHODS
     from owseg_training.goss.protocols import get_protocol
 
+    refuse_several("owseg goss")
     protocol = get_protocol(args.protocol)
     if args.split:
         protocol = replace(protocol, split=args.split)

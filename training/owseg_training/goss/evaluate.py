@@ -17,7 +17,8 @@ from owseg.metrics import GossMetric, GossScores, PixelAnomalyMetric, Segmentati
 from owseg.types import UNKNOWN_ID, FloatArray, UInt8Array, UInt16Array
 from owseg_training.data.resize import load_at
 from owseg_training.goss.groupings import ImageGrouping
-from owseg_training.goss.methods import RULES
+from owseg_training.goss.methods import OBJECTS, RULES
+from owseg_training.goss.objects import believed
 from owseg_training.goss.scores import FittedScore, evidence_of
 from owseg_training.incremental.bank import to_tensor
 from owseg_training.models import DMLNet
@@ -66,12 +67,22 @@ class Figures:
         truth_map: the protocol.
         methods: fitted scores by method.
         grouping: of unknown pixels.
+        smallest: pixels of the smallest unknown object by method and rule in `OBJECTS`.
+        partition: whether the grouping says something of whole images; if not, their figures are
+            None.
     """
 
     def __init__(
-        self, truth_map: TruthMap, methods: Mapping[str, FittedScore], grouping: ImageGrouping
+        self,
+        truth_map: TruthMap,
+        methods: Mapping[str, FittedScore],
+        grouping: ImageGrouping,
+        smallest: Mapping[tuple[str, str], int],
+        *,
+        partition: bool = True,
     ) -> None:
         self.truth_map, self.methods, self.grouping = truth_map, methods, grouping
+        self.smallest, self.whole = smallest, partition
         self.names = truth_map.known_names
         count = len(self.names)
         self._closed = SegmentationMetric(count)
@@ -100,17 +111,20 @@ class Figures:
         truth = self.truth_map.apply(labels, self.names)
         known = evidence.logits.argmax(dim=1)[0].cpu().numpy().astype(np.uint8)
         self._closed.update(known, truth.known)
-        everything = np.full(known.shape, UNKNOWN_ID, np.uint8)
-        self._add_partition(self.grouping(name, image, everything, direction), labels, truth)
+        if self.whole:
+            everything = np.full(known.shape, UNKNOWN_ID, np.uint8)
+            self._add_partition(self.grouping(name, image, everything, direction), labels, truth)
         segments = connected_segments(labels, truth.anomaly)
         for method, score in self.methods.items():
             found = score.score(evidence)[0].cpu().numpy()
             self._scores[method].update(found, truth.anomaly, truth.valid)
             for rule, unknown in score.unknown(evidence):
-                open_set = known.copy()
-                open_set[unknown[0].cpu().numpy()] = UNKNOWN_ID
+                open_set = np.where(unknown[0].cpu().numpy(), np.uint8(UNKNOWN_ID), known)
                 clusters = self.grouping(name, image, open_set, direction)
                 self._goss[method, rule].update(open_set, clusters, truth.known, segments)
+                for larger in (key for key, base in OBJECTS.items() if base == rule):
+                    left = believed(open_set, known, clusters, self.smallest[method, larger])
+                    self._goss[method, larger].update(*left, truth.known, segments)
 
     def _add_partition(
         self, clusters: UInt16Array, labels: npt.NDArray[np.integer[Any]], truth: Truth
@@ -144,7 +158,8 @@ class Figures:
             "anomaly_per_image": anomaly["per_image"],
             "rules": {
                 rule: {
-                    "threshold": thresholds[rule],
+                    "threshold": thresholds[OBJECTS.get(rule, rule)],
+                    "smallest": self.smallest.get((name, rule), 0),
                     "strict": _quality(self._goss[name, rule].compute(0)),
                     "min_area": _quality(self._goss[name, rule].compute(GOSS_MIN_AREA)),
                 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from owseg.connectivity import connected_segments
 from owseg.errors import InputError, OutputError
-from owseg.grouping import SuperBpd
+from owseg.grouping import SuperBpd, connected_components
 from owseg.grouping.components import MAX_CLUSTERS, MIN_AREA_SHARE
 from owseg.types import UNKNOWN_ID, FloatArray, UInt8Array, UInt16Array
 
@@ -48,6 +48,16 @@ class FieldGrouping:
     ) -> UInt16Array:
         """Group one image; see `ImageGrouping`."""
         return self._group(open_set, direction)
+
+
+class MaskGrouping:
+    """Connected components of the unknown pixels."""
+
+    def __call__(
+        self, name: str, image: UInt8Array, open_set: UInt8Array, direction: FloatArray
+    ) -> UInt16Array:
+        """Group one image; see `ImageGrouping`."""
+        return connected_components(open_set)
 
 
 class StoredClusters:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from owseg_training.config import Recipe
 from owseg_training.recipes import goss
+from owseg_training.recipes.negatives import strange_objects, with_scenes
 
-SUPER_BPD, DFC = "super_bpd", "dfc"
+SUPER_BPD, COMPONENTS, DFC = "super_bpd", "components", "dfc"
 """Groupings."""
 
 NETWORKS: dict[str, Callable[[Recipe], Recipe]] = {
@@ -17,6 +19,7 @@ NETWORKS: dict[str, Callable[[Recipe], Recipe]] = {
     "n_plus_1": goss.n_plus_1,
     "gst": goss.gst,
     "strange": lambda recipe: goss.strange(goss.gst(recipe)),
+    "open": lambda recipe: goss.contrastive(strange_objects(with_scenes(recipe))),
     "contrast": lambda recipe: goss.contrastive(goss.softmax(recipe)),
     "separate": lambda recipe: goss.separate(goss.softmax(recipe)),
 }
@@ -70,30 +73,68 @@ METHODS = {
         printed="n_plus_1",
         beta=goss.BETA,
     ),
+    "gst_open": Method(
+        title="GST (prototypes + CL) + strange objects",
+        network="open",
+        score="eds",
+        printed="mixture",
+    ),
     "gst_n": Method(title="GST (N-model + CL)", network="contrast", score="msp", printed="msp"),
 }
 """Methods by name, in the order of the tables."""
 
-ABLATIONS = ("separate", "dfc")
-"""What else can be compared: two networks instead of one (Table 5), and the grouping of
-differentiable feature clustering (Table 6); both with the methods of the softmax network."""
+SEPARATE = "separate"
+ABLATIONS = (SEPARATE, COMPONENTS, DFC)
+"""What else can be compared: two networks instead of one (Table 5), and other groupings (Table 6):
+connected components with all methods, differentiable feature clustering with `ABLATED`."""
 
 ABLATED = ("msp", "max_logit")
-"""Methods of the ablations."""
+"""Methods of the ablations with two networks, and by clustering."""
 
 RULES = {
     "half": "score as printed above 0.5",
     "fpr_5": "5 % of the known training pixels are unknown",
     "fpr_1": "1 % of the known training pixels are unknown",
+    "objects": "as 1 %, without objects so small that training images have more than 0.2 each",
 }
-"""Thresholds by name, and what they mean."""
+"""Rules by name, and what is unknown by them."""
 
 FITTED = {"fpr_5": 0.05, "fpr_1": 0.01}
 """Share of known training pixels above the thresholds that are fitted."""
 
+OBJECTS = {"objects": "fpr_1"}
+"""Rules that leave out small objects, by the rule of their threshold."""
+
+
+class RowKey(NamedTuple):
+    """A row of the tables: a method on a network, with a grouping."""
+
+    method: str
+    network: str
+    grouping: str
+
+
+def rows_of(chosen: Collection[str]) -> list[RowKey]:
+    """Return the rows of a comparison.
+
+    Args:
+        chosen: names in `METHODS` and `ABLATIONS`.
+    """
+    needs = ABLATED if SEPARATE in chosen or DFC in chosen else ()
+    names = [name for name in METHODS if name in chosen]
+    names += [name for name in needs if name not in names]
+    rows = [RowKey(name, METHODS[name].network, SUPER_BPD) for name in names]
+    if SEPARATE in chosen:
+        rows += [RowKey(name, SEPARATE, SUPER_BPD) for name in ABLATED]
+    if COMPONENTS in chosen:
+        rows += [RowKey(name, METHODS[name].network, COMPONENTS) for name in names]
+    if DFC in chosen:
+        rows += [RowKey(name, "softmax", DFC) for name in ABLATED]
+    return rows
+
 
 def methods_of(network: str) -> tuple[str, ...]:
     """Return the methods that are evaluated on a network."""
-    if network == "separate":
+    if network == SEPARATE:
         return ABLATED
     return tuple(name for name, method in METHODS.items() if method.network == network)

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from owseg.errors import OutputError
-from owseg_training.goss.methods import METHODS, RULES
+from owseg_training.goss.methods import METHODS, RULES, SUPER_BPD
 from owseg_training.goss.protocols import GossProtocol
 from owseg_training.goss.table import GROUPING_TITLES, Row
 
@@ -62,4 +62,4 @@ def _name(row: Row) -> str:
     name = METHODS[row.method].title
     if row.network == "separate":
         name += ", two networks"
-    return name if row.grouping == "super_bpd" else f"{name}, {GROUPING_TITLES[row.grouping]}"
+    return name if row.grouping == SUPER_BPD else f"{name}, {GROUPING_TITLES[row.grouping]}"

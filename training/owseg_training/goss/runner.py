@@ -26,14 +26,21 @@ from owseg_training.experiments.settings import (
 from owseg_training.goss.cells import CellKey, load_cell, save_cell
 from owseg_training.goss.dfc import DfcConfig, cluster_image
 from owseg_training.goss.evaluate import Figures, evaluate
-from owseg_training.goss.groupings import FieldGrouping, ImageGrouping, StoredClusters
+from owseg_training.goss.groupings import (
+    FieldGrouping,
+    ImageGrouping,
+    MaskGrouping,
+    StoredClusters,
+)
 from owseg_training.goss.methods import (
+    COMPONENTS,
     DFC,
-    METHODS,
     NETWORKS,
     SUPER_BPD,
     methods_of,
+    rows_of,
 )
+from owseg_training.goss.objects import fit_objects
 from owseg_training.goss.protocols import GossProtocol
 from owseg_training.goss.scores import fit_scores
 from owseg_training.incremental.checkpoint import base_network
@@ -67,18 +74,15 @@ class RunOptions:
 
     def results(self) -> list[CellKey]:
         """Return the results that are needed, seed by seed."""
-        networks = {METHODS[name].network for name in self.methods if name in METHODS}
-        if "separate" in self.methods:
-            networks |= {"softmax", "separate"}
-        if DFC in self.methods:
-            networks |= {"softmax"}
-        ordered = [name for name in NETWORKS if name in networks]
-        keys = []
-        for seed in self.seeds:
-            keys += [CellKey(network=name, grouping=SUPER_BPD, seed=seed) for name in ordered]
-            if DFC in self.methods:
-                keys.append(CellKey(network="softmax", grouping=DFC, seed=seed))
-        return keys
+        rows = rows_of(self.methods)
+        pairs = {(row.network, row.grouping) for row in rows}
+        return [
+            CellKey(network=network, grouping=grouping, seed=seed)
+            for seed in self.seeds
+            for network in NETWORKS
+            for grouping in (SUPER_BPD, COMPONENTS, DFC)
+            if (network, grouping) in pairs
+        ]
 
 
 def run_comparison(options: RunOptions) -> int:
@@ -111,7 +115,7 @@ def _refuse_variants(recipe: Recipe) -> None:
     wrong = {
         "trains no directions": not recipe.network.direction,
         "has a network of its own for directions": recipe.network.strategy == "separate",
-        "shows strange objects": _shows_strangers(recipe),
+        "shows strange objects": shows_strangers(recipe),
     }
     for what in (what for what, found in wrong.items() if found):
         raise UsageError(
@@ -120,7 +124,8 @@ def _refuse_variants(recipe: Recipe) -> None:
         )
 
 
-def _shows_strangers(recipe: Recipe) -> bool:
+def shows_strangers(recipe: Recipe) -> bool:
+    """Whether a recipe shows anything that stands for the unknown."""
     shares = (recipe.augment.paste, recipe.augment.foreign, recipe.data.outliers.share)
     return any(shares) or recipe.data.scenes > 0
 
@@ -180,10 +185,15 @@ class _Run:
         some = list(self.train)[::FIT_EVERY]
         samples = tqdm(some, desc=f"{title}: thresholds", unit="image", leave=False)
         scores = fit_scores(network, samples, self.truth, size, methods_of(name), self.device)
-        figures = {
-            grouping: Figures(self.truth, scores, self.grouping(grouping, network.stride))
-            for grouping in groupings
-        }
+        figures = {}
+        for grouping in groupings:
+            # Clusters by DFC take too long to make for training images too.
+            fitting = self.grouping(SUPER_BPD if grouping == DFC else grouping, network.stride)
+            samples = tqdm(some, desc=f"{title}: smallest objects", unit="image", leave=False)
+            smallest = fit_objects(network, samples, self.truth, size, scores, fitting)
+            used = self.grouping(grouping, network.stride)
+            whole = grouping != COMPONENTS  # of which a whole image is one
+            figures[grouping] = Figures(self.truth, scores, used, smallest, partition=whole)
         evaluate(network, self.held_back, size, list(figures.values()), f"{title}: evaluation")
         for grouping, found in figures.items():
             save_cell(CellKey(network=name, grouping=grouping, seed=seed), found.as_dict(), out)
@@ -192,6 +202,8 @@ class _Run:
         """Return a grouping by name."""
         if name == SUPER_BPD:
             return FieldGrouping(stride)
+        if name == COMPONENTS:
+            return MaskGrouping()
         config = self.options.dfc
         return StoredClusters(
             self.options.out / DFC, lambda image: cluster_image(image, config, self.device)

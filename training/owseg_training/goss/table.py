@@ -11,10 +11,19 @@ from owseg.evaluation import GOSS_MIN_AREA
 from owseg_training.experiments.spread import Spread, mean_and_deviation, spread
 from owseg_training.experiments.text import markdown_table
 from owseg_training.goss.cells import CellKey, load_cell
-from owseg_training.goss.methods import ABLATED, DFC, METHODS, RULES, SUPER_BPD
+from owseg_training.goss.methods import (
+    ABLATED,
+    COMPONENTS,
+    DFC,
+    METHODS,
+    RULES,
+    SUPER_BPD,
+    RowKey,
+    rows_of,
+)
 from owseg_training.goss.protocols import GossProtocol
 
-GROUPING_TITLES = {SUPER_BPD: "super-BPD", DFC: "DFC"}
+GROUPING_TITLES = {SUPER_BPD: "super-BPD", COMPONENTS: "components", DFC: "DFC"}
 
 COLUMNS: dict[str, tuple[str, Callable[[Any, Any, Any], float | None]]] = {
     "auroc": ("AUROC", lambda cell, m, r: m["anomaly"]["auroc"]),
@@ -44,7 +53,7 @@ class Row:
     Attributes:
         method: name in `METHODS`.
         network: name in `NETWORKS`.
-        grouping: "super_bpd" or "dfc".
+        grouping: "super_bpd", "components" or "dfc".
         rule: name in `RULES`.
         seeds: seeds that the means are over.
         figures: mean and deviation by column, in [0, 1].
@@ -66,44 +75,29 @@ def gather(folder: Path, methods: Sequence[str], seeds: Sequence[int]) -> list[R
     Raises:
         InputError: a result is missing or damaged.
     """
-    wanted = [(name, METHODS[name].network, SUPER_BPD) for name in METHODS if name in methods]
-    if "separate" in methods or DFC in methods:
-        wanted += [(name, "softmax", SUPER_BPD) for name in ABLATED if name not in methods]
-    if "separate" in methods:
-        wanted += [(name, "separate", SUPER_BPD) for name in ABLATED]
-    if DFC in methods:
-        wanted += [(name, "softmax", DFC) for name in ABLATED]
+    keys = rows_of(methods)
     cells = {
-        (network, grouping): [
-            load_cell(CellKey(network=network, grouping=grouping, seed=seed), folder)
+        (key.network, key.grouping): [
+            load_cell(CellKey(network=key.network, grouping=key.grouping, seed=seed), folder)
             for seed in seeds
         ]
-        for _, network, grouping in wanted
+        for key in keys
     }
     return [
-        _row(method, network, grouping, rule, tuple(seeds), cells[network, grouping])
+        _row(key, rule, tuple(seeds), cells[key.network, key.grouping])
         for rule in RULES
-        for method, network, grouping in wanted
+        for key in keys
     ]
 
 
-def _row(
-    method: str,
-    network: str,
-    grouping: str,
-    rule: str,
-    seeds: tuple[int, ...],
-    cells: Sequence[dict[str, Any]],
-) -> Row:
+def _row(key: RowKey, rule: str, seeds: tuple[int, ...], cells: Sequence[dict[str, Any]]) -> Row:
     runs: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
     for cell in cells:
-        found = cell["methods"][method]
+        found = cell["methods"][key.method]
         for name, (_, pick) in COLUMNS.items():
             runs[name].append(pick(cell, found, found["rules"][rule]))
     return Row(
-        method=method,
-        network=network,
-        grouping=grouping,
+        **key._asdict(),
         rule=rule,
         seeds=seeds,
         figures={name: mean_and_deviation(values) for name, values in runs.items()},
@@ -126,10 +120,9 @@ def strategy_rows(rows: Sequence[Row]) -> list[Row]:
 
 def clustering_rows(rows: Sequence[Row]) -> list[Row]:
     """Return the rows of Table 6, nothing where groupings were not compared."""
-    if not any(row.grouping == DFC for row in rows):
-        return []
-    ours = [row for row in main_rows(rows) if row.method in ABLATED]
-    return [*ours, *(row for row in rows if row.grouping == DFC)]
+    others = [row for row in rows if row.grouping != SUPER_BPD]
+    compared = {row.method for row in others}
+    return [*(row for row in main_rows(rows) if row.method in compared), *others]
 
 
 def as_json(
@@ -200,5 +193,5 @@ def caption(rows: Sequence[Row], protocol: GossProtocol, recipe: str, images: in
         "pixels. mIoU classes: closed set. mIoU: mean over the true segments of whole images of "
         "the best IoU with a cluster. GQ: GOSS quality of the known classes (kn), the unknown "
         f"segments (uk), both, and the partition (clu); *: true segments below {GOSS_MIN_AREA} "
-        "pixels void. Thresholds are fixed or come from training images."
+        "pixels void. Thresholds and smallest objects are fixed or come from training images."
     )
