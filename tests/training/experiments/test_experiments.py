@@ -26,6 +26,7 @@ from owseg_training.experiments.options import (
 from owseg_training.experiments.settings import check_settings, note_settings
 from owseg_training.experiments.spread import percent, spread
 from owseg_training.experiments.text import markdown_table, text_table, write_text
+from owseg_training.recipes import get_recipe
 
 
 def test_options() -> None:
@@ -111,6 +112,20 @@ def test_settings_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text("[1")
     with pytest.raises(InputError, match=r"settings\.json is not readable"):
         check_settings(tmp_path, settings)
+
+
+def test_a_recipe_written_before_a_field_existed_still_fits(tmp_path: Path) -> None:
+    recipe = get_recipe("camvid_tiny")
+    old = recipe.to_dict()
+    del old["loss"]["dce"]
+    note_settings(tmp_path, {"recipe": old})
+    assert "dce" not in check_settings(tmp_path, {"recipe": recipe.to_dict()})["recipe"]["loss"]
+    other = replace(recipe, seed=1).to_dict()
+    with pytest.raises(UsageError, match="another recipe"):
+        check_settings(tmp_path, {"recipe": other})
+    note_settings(tmp_path, {"recipe": {"nothing": 1}})
+    with pytest.raises(UsageError, match="another recipe"):
+        check_settings(tmp_path, {"recipe": recipe.to_dict()})
 
 
 def test_a_network_is_trained_once_and_continued(

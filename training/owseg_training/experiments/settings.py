@@ -11,8 +11,11 @@ from typing import Any
 from owseg.datasets import DatasetReader
 from owseg.errors import InputError, UsageError
 from owseg.replay.runner import write_json
+from owseg_training.config import recipe_from_dict
 
 FILE = "settings.json"
+RECIPE = "recipe"
+"""Key of a recipe, as of `Recipe.to_dict`."""
 DATA = "data set"
 """Key of the digest of the images."""
 
@@ -40,13 +43,23 @@ def check_settings(folder: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} is not readable ({error}); choose another --out") from error
     same = json.loads(json.dumps(wanted))
-    different = [key for key in same if key in found and found[key] != same[key]]
+    different = [key for key in same if key in found and not _equal(key, found[key], same[key])]
     if different:
         raise UsageError(
             f"{folder} holds results with another {' and '.join(different)}; choose another --out, "
             "or run with what they were made with"
         )
     return found
+
+
+def _equal(key: str, found: Any, wanted: Any) -> bool:
+    """Compare a setting; recipes as such, so that one written before a field existed still fits."""
+    if key != RECIPE:
+        return bool(found == wanted)
+    try:
+        return recipe_from_dict(found) == recipe_from_dict(wanted)
+    except (UsageError, AttributeError, TypeError):
+        return False
 
 
 def note_settings(folder: Path, settings: Mapping[str, Any]) -> None:

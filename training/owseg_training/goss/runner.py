@@ -19,6 +19,7 @@ from owseg_training.config import Recipe
 from owseg_training.experiments.runs import trained
 from owseg_training.experiments.settings import (
     DATA,
+    RECIPE,
     check_settings,
     data_digest,
     note_settings,
@@ -158,7 +159,7 @@ class _Run:
         settings: dict[str, Any] = {
             "protocol": self.options.protocol.name,
             "split": self.options.protocol.split,
-            "recipe": self.recipe.to_dict(),
+            RECIPE: self.recipe.to_dict(),
             DATA: data_digest((self.train, self.held_back)),
         }
         if DFC in self.options.methods:
