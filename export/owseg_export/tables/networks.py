@@ -79,6 +79,11 @@ NETWORKS = {
         variant=negatives.negatives_entropy,
         named={SMALL: "camvid_negatives_entropy"},
     ),
+    "strange_entropy": Network(
+        title="entropy maximisation on foreign pieces, strange objects, and on CamVid scenes",
+        variant=negatives.strange_entropy,
+        named={SMALL: "camvid_strange_entropy"},
+    ),
     "entropy": Network(
         title="entropy maximisation on COCO",
         variant=negatives.outlier_entropy,

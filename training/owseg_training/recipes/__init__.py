@@ -49,6 +49,7 @@ from owseg_training.recipes.negatives import (
     camvid_negatives_entropy,
     camvid_open_small,
     camvid_open_small_softmax,
+    camvid_strange_entropy,
 )
 from owseg_training.recipes.pspnet import (
     bdd100k_pspnet50,
@@ -91,6 +92,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "cityscapes_goss_contrast": cityscapes_goss_contrast,
     "camvid_negatives": camvid_negatives,
     "camvid_negatives_entropy": camvid_negatives_entropy,
+    "camvid_strange_entropy": camvid_strange_entropy,
     "camvid_entropy": camvid_entropy,
     "camvid_dropout": camvid_dropout,
     "camvid_open_small": camvid_open_small,

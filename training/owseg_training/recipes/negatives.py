@@ -31,6 +31,12 @@ def camvid_negatives_entropy() -> Recipe:
     return replace(negatives_entropy(camvid_goss_small()), name="camvid_negatives_entropy")
 
 
+def camvid_strange_entropy() -> Recipe:
+    """Entropy maximisation on all that can stand for the unknown without outlier data."""
+    made = strange_entropy(with_scenes(camvid_goss_small()))
+    return replace(made, name="camvid_strange_entropy")
+
+
 def camvid_entropy() -> Recipe:
     """Entropy maximisation with class-safe images of COCO as outliers (Chan et al.)."""
     return replace(outlier_entropy(camvid_goss_small()), name="camvid_entropy")
@@ -73,6 +79,16 @@ def negatives_entropy(recipe: Recipe) -> Recipe:
         augment=replace(made.augment, foreign=FOREIGN),
         loss=replace(made.loss, entropy=0.5),
         score=ScoreConfig(method="entropy"),
+    )
+
+
+def strange_entropy(recipe: Recipe) -> Recipe:
+    """Return the softmax network with a high entropy on foreign pieces and strange objects."""
+    made = negatives_entropy(recipe)
+    return replace(
+        made,
+        augment=replace(made.augment, paste=PASTE),
+        loss=replace(made.loss, entropy=0.3),
     )
 
 
