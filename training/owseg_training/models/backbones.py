@@ -29,7 +29,7 @@ BACKBONES: dict[str, Callable[[NetworkConfig], nn.Module]] = {
 """Functions that build a backbone: (B, 3, H, W) -> (B, out_channels, H/stride, W/stride)."""
 
 WITH_IMAGENET = ("pspnet50", "deeplab50", "deeplab101", "mit_b0", "mit_b2")
-"""Backbones, or with a ResNet inside, that have `load_imagenet`."""
+"""Backbones that have ImageNet weights, by `load_imagenet` of their own or of their encoder."""
 
 
 def build_backbone(config: NetworkConfig) -> nn.Module:
